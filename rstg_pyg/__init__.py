@@ -1,0 +1,9 @@
+"""Recurrent Space-time Graph networks as a PyTorch Geometric extension."""
+
+from rstg_pyg.graph import GridPyramid
+from rstg_pyg.models import VideoClassifier
+from rstg_pyg.nn import RSTG, RSTGBlock, RSTGConv
+
+__version__ = "0.1.0"
+
+__all__ = ["RSTG", "GridPyramid", "RSTGBlock", "RSTGConv", "VideoClassifier"]

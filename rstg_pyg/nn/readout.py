@@ -1,0 +1,63 @@
+"""Read-outs: from node features to a vector or back to a map (paper §2.3)."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.typing import OptTensor
+from torch_geometric.utils import scatter
+
+Readout = Literal["last", "mean"]
+READOUTS = ("last", "mean")
+
+
+class NodesToVec(nn.Module):
+    """RSTG-to-vec: the sum over nodes of the last time step (paper §2.3), or of the mean over time.
+
+    Args:
+        readout: ``"last"`` (paper) or ``"mean"``.
+
+    Raises:
+        ValueError: If ``readout`` is none of its choices, or the input has the wrong rank.
+    """
+
+    def __init__(self, readout: Readout = "last") -> None:
+        super().__init__()
+        if readout not in READOUTS:
+            raise ValueError(f"Expected 'readout' to be one of {list(READOUTS)} (got {readout!r})")
+        self.readout = readout
+
+    def forward(
+        self, x: Tensor, batch: OptTensor = None, batch_size: int | None = None, lengths: OptTensor = None
+    ) -> Tensor:
+        """Read node features out.
+
+        Args:
+            x: ``[B, T, N, D]`` node features.
+            batch: ``[N]`` int64, the graph of each node of a disjoint :class:`~torch_geometric.data.Batch`, whose
+                clips are ``x [1, T, ΣN, D]``.
+            batch_size: Number G of graphs in ``batch``; None reads it from the values of ``batch``.
+            lengths: ``[B]`` int64, valid frames of each clip (at least 1), for sequences padded with zeros.
+
+        Returns:
+            ``[B, D]``, or ``[G, D]`` with ``batch``.
+        """
+        if x.dim() != 4:
+            raise ValueError(f"Expected 'x' to be of shape [B, T, N, D] (got {list(x.shape)})")
+        if batch is not None and (x.size(0) != 1 or list(batch.shape) != [x.size(2)]):
+            raise ValueError(
+                f"Expected 'batch' to be of shape [N] beside 'x' of shape [1, T, N, D] "
+                f"(got {list(batch.shape)} and {list(x.shape)})"
+            )
+        if self.readout == "last":
+            clips = torch.arange(x.size(0), device=x.device)
+            nodes = x[:, -1] if lengths is None else x[clips, lengths - 1]
+        else:
+            nodes = x.mean(dim=1) if lengths is None else x.sum(dim=1) / lengths.to(x.dtype)[:, None, None]
+        if batch is None:
+            return nodes.sum(dim=1)
+        return scatter(nodes[0], batch, dim=0, dim_size=batch_size, reduce="sum")
+
+    def extra_repr(self) -> str:
+        """Show the read-out in ``repr``."""
+        return f"readout={self.readout!r}"

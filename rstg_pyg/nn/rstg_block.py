@@ -1,0 +1,57 @@
+"""RSTG-to-map: the graph as a residual block between two stages of any backbone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from rstg_pyg.graph import GridPyramid
+from rstg_pyg.graph.grid_pyramid import Scale
+from rstg_pyg.nn.time_stage import State
+from rstg_pyg.nn.volume_rstg import VolumeRSTG
+
+
+class RSTGBlock(VolumeRSTG):
+    r"""Residual block with the recurrent space-time graph inside (paper §2.3, "RSTG-to-map").
+
+    .. math::
+        F' = F + \mathrm{unpool}(\mathrm{LayerNorm}(W \, \mathrm{RSTG}(\mathrm{pool}(F))))
+
+    The last norm's scale starts at zero, so that a pre-trained network is left as it is.
+
+    Args:
+        channels: Channels C of the volume.
+        node_channels: Size D of nodes, messages and memories.
+        pyramid: The graph of a frame, or its scales.
+        **volume_rstg: See :class:`VolumeRSTG`.
+
+    Shapes:
+        - **input:** volume :math:`(B, T, C, H, W)`
+        - **output:** volume :math:`(B, T, C, H, W)`
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        node_channels: int,
+        pyramid: GridPyramid | Sequence[Scale] = (3, 2, 1),
+        **volume_rstg: Any,
+    ) -> None:
+        super().__init__(channels=channels, node_channels=node_channels, pyramid=pyramid, **volume_rstg)
+        self.lin_out = nn.Linear(node_channels, channels)
+        self.norm = nn.LayerNorm(channels)
+        nn.init.zeros_(self.norm.weight)
+
+    def forward(self, volume: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Run a clip: ``[B, T, C, H, W]`` → the same shape. Frames beyond ``lengths`` ``[B]`` are passed through."""
+        return self._add_graph(volume, None, lengths)[0]
+
+    def step(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Run the next frame of a stream: ``[B, C, H, W]`` → the same shape, and the state."""
+        out, state = self._add_graph(frame[:, None], state, None)
+        return out[:, 0], state
+
+    def _add_graph(self, volume: Tensor, state: State | None, lengths: Tensor | None) -> tuple[Tensor, State]:
+        nodes, state, _ = self.run(volume, state, lengths)
+        nodes = self.norm(self.lin_out(nodes))
+        return volume + self.pyramid.unpool(nodes, (volume.size(-2), volume.size(-1))), state

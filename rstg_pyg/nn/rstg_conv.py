@@ -1,0 +1,304 @@
+"""The space stage as a PyG layer."""
+
+import math
+from typing import Literal, Optional, overload
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+from torch_geometric.nn import MessagePassing
+from torch_geometric.nn.dense import Linear
+from torch_geometric.typing import Adj, OptTensor, PairTensor
+from torch_geometric.utils import is_sparse, softmax, to_edge_index
+
+from rstg_pyg.nn.norm import node_norm
+
+Attention = Literal["dot", "additive", "sum"]
+ATTENTIONS = ("dot", "additive", "sum")
+
+
+class RSTGConv(MessagePassing):
+    r"""Space stage of the recurrent space-time graph: send, gather, update (paper §2.1).
+
+    .. math::
+        \mathbf{m}_{ji} &= \mathrm{MLP}_s([\mathbf{v}_j \,|\, \mathbf{v}_i \,|\, \mathbf{p}_j]) & \text{(eq. 1)}
+
+        \mathbf{g}_i &= \sum_{j \in \mathcal{N}(i)} \alpha_{ji} \mathbf{m}_{ji} & \text{(eq. 3)}
+
+        \mathbf{v}_i' &= \mathrm{MLP}_u([\mathbf{v}_i \,|\, \mathbf{g}_i]) & \text{(eq. 5)}
+
+    with :math:`\mathrm{MLP}(\mathbf{x}) = \sigma(W_2 \sigma(W_1 \mathbf{x} + b_1) + b_2)` (eq. 2, :math:`\sigma` is
+    ReLU) and the weights of eq. 4,
+
+    .. math::
+        \alpha_{ji} = \begin{cases}
+            (W_{\alpha_1} \mathbf{v}_j)^\top (W_{\alpha_2} \mathbf{v}_i) & \text{dot} \\
+            \mathrm{LeakyReLU}_{0.2}(\mathbf{a}_s^\top \mathbf{v}_j + \mathbf{a}_d^\top \mathbf{v}_i)
+                & \text{additive} \\
+            1 & \text{sum}
+        \end{cases}
+
+    The first layer of :math:`\mathrm{MLP}_s` is linear in its concatenated input, so it is computed per node and
+    gathered onto the edges; the concatenation is never built.
+
+    Args:
+        in_channels: Size of the node features, or of ``(source, destination)`` features of a bipartite graph; -1
+            derives it from the first input.
+        out_channels: Size D of messages and output features.
+        attention: Weights of eq. 4: ``"dot"`` (paper), ``"additive"`` (as in GAT) or ``"sum"`` (all one).
+        normalize: Softmax of the weights over each neighbourhood, dot products scaled by :math:`1/\sqrt{D}`; ``"sum"``
+            then is the mean of the messages. ``False`` is eq. 3 and 4 to the letter.
+        pos_channels: Size P of the position maps; 0 for messages without position.
+        num_groups: Number of update MLPs; node i uses number ``group[i]`` (one per scale in the paper's variant).
+        norm: ``"layer"``, ``"batch"`` or ``None``: normalisation of the output.
+        residual: Add the input to the output, before ``norm``.
+
+    Shapes:
+        - **input:** node features :math:`(*, N, F)` or
+          :math:`((*, N_s, F_s), (*, N, F_d))` if bipartite, edge index :math:`(2, E)`, position maps of the sources
+          :math:`(N_s, P)`, edge weights :math:`(E)`, groups :math:`(N)`
+        - **output:** node features :math:`(*, N, D)`, attention :math:`(*, E)`
+
+    All leading dimensions share one graph (a *static graph*); a disjoint :class:`~torch_geometric.data.Batch`
+    :math:`(\sum N, F)`, an :class:`~torch_geometric.EdgeIndex` and a ``torch.sparse`` transposed adjacency give the
+    same numbers.
+
+    Raises:
+        ValueError: If an argument is outside its choices, or an input has the wrong rank, size or type.
+    """
+
+    def __init__(
+        self,
+        in_channels: int | tuple[int, int],
+        out_channels: int,
+        attention: Attention = "dot",
+        normalize: bool = True,
+        pos_channels: int = 0,
+        num_groups: int = 1,
+        norm: str | None = None,
+        residual: bool = False,
+    ) -> None:
+        if attention not in ATTENTIONS:
+            raise ValueError(f"Expected 'attention' to be one of {list(ATTENTIONS)} (got {attention!r})")
+        if out_channels < 1:
+            raise ValueError(f"Expected 'out_channels' to be positive (got {out_channels})")
+        if pos_channels < 0:
+            raise ValueError(f"Expected 'pos_channels' to be non-negative (got {pos_channels})")
+        if num_groups < 1:
+            raise ValueError(f"Expected 'num_groups' to be positive (got {num_groups})")
+        super().__init__(aggr="sum")
+        self.node_dim = -2
+
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.attention = attention
+        self.normalize = normalize
+        self.pos_channels = pos_channels
+        self.num_groups = num_groups
+        self.residual = residual
+
+        in_source, in_destination = (in_channels, in_channels) if isinstance(in_channels, int) else in_channels
+        if residual and in_destination not in (-1, out_channels):
+            raise ValueError(
+                f"Expected 'out_channels' to equal the destination's 'in_channels' with residual=True "
+                f"(got {out_channels} and {in_destination})"
+            )
+
+        self.lin_source = Linear(in_source, out_channels, bias=False, weight_initializer="glorot")
+        self.lin_destination = Linear(in_destination, out_channels, weight_initializer="glorot")
+        self.lin_pos = (
+            Linear(pos_channels, out_channels, bias=False, weight_initializer="glorot") if pos_channels > 0 else None
+        )
+        self.lin_send = Linear(out_channels, out_channels, weight_initializer="glorot")
+
+        self.att_source: Linear | None = None
+        self.att_destination: Linear | None = None
+        if attention != "sum":
+            score_channels = out_channels if attention == "dot" else 1
+            self.att_source = Linear(in_source, score_channels, bias=False, weight_initializer="glorot")
+            self.att_destination = Linear(in_destination, score_channels, bias=False, weight_initializer="glorot")
+
+        in_update = -1 if in_destination == -1 else in_destination + out_channels
+        self.lin_update = torch.nn.ModuleList(
+            torch.nn.ModuleList(
+                [
+                    Linear(in_update, out_channels, weight_initializer="glorot"),
+                    Linear(out_channels, out_channels, weight_initializer="glorot"),
+                ]
+            )
+            for _ in range(num_groups)
+        )
+        self.norm = node_norm(norm, out_channels)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew."""
+        super().reset_parameters()
+        for module in self.children():
+            for layer in module.modules():
+                if hasattr(layer, "reset_parameters"):
+                    layer.reset_parameters()
+
+    @overload
+    def forward(
+        self,
+        x: Tensor | PairTensor,
+        edge_index: Adj,
+        pos_map: OptTensor = ...,
+        edge_weight: OptTensor = ...,
+        group: OptTensor = ...,
+        edge_mask: OptTensor = ...,
+        return_attention_weights: Literal[False] = ...,
+    ) -> Tensor: ...
+
+    @overload
+    def forward(
+        self,
+        x: Tensor | PairTensor,
+        edge_index: Adj,
+        pos_map: OptTensor = ...,
+        edge_weight: OptTensor = ...,
+        group: OptTensor = ...,
+        edge_mask: OptTensor = ...,
+        *,
+        return_attention_weights: Literal[True],
+    ) -> tuple[Tensor, tuple[Adj, Tensor]]: ...
+
+    def forward(
+        self,
+        x: Tensor | PairTensor,
+        edge_index: Adj,
+        pos_map: OptTensor = None,
+        edge_weight: OptTensor = None,
+        group: OptTensor = None,
+        edge_mask: OptTensor = None,
+        return_attention_weights: bool = False,
+    ) -> Tensor | tuple[Tensor, tuple[Adj, Tensor]]:
+        r"""Run one space stage.
+
+        Args:
+            x: Node features :math:`(*, N, F)`, or a pair of source and destination features.
+            edge_index: :math:`(2, E)` int64, :class:`~torch_geometric.EdgeIndex` or ``torch.sparse`` ``adj_t``.
+            pos_map: :math:`(N, P)` position maps of the senders; required iff ``pos_channels`` > 0.
+            edge_weight: :math:`(E)`, multiplies the attention after normalisation; 0 removes the message. A sparse
+                ``adj_t`` brings its values.
+            group: :math:`(N)` int64, the update MLP of each node; required iff ``num_groups`` > 1.
+            edge_mask: :math:`(*, E)` bool, broadcast; a false edge is absent: it takes no share of the softmax.
+            return_attention_weights: Also return ``(edge_index, alpha)`` with alpha :math:`(*, E)`; for a sparse
+                ``adj_t``, ``edge_index`` holds its entries as :math:`(2, E)` in the order of alpha.
+        """
+        source, destination = (x, x) if isinstance(x, Tensor) else x
+        self._check_features(source, destination, pos_map, edge_weight, group)
+
+        send, receive = self.lin_source(source), self.lin_destination(destination)
+        if self.lin_pos is not None:
+            send = send + self.lin_pos(pos_map)
+        if self.att_source is not None and self.att_destination is not None:
+            key, query = self.att_source(source), self.att_destination(destination)
+        else:
+            key, query = source[..., :1], destination[..., :1]
+
+        alpha = self.edge_updater(edge_index, score=(key, query), edge_weight=edge_weight, edge_mask=edge_mask)
+        size = (source.size(-2), destination.size(-2))
+        gathered = self.propagate(edge_index, size, hidden=(send, receive), alpha=alpha)
+
+        out = self._update(torch.cat([destination, gathered], dim=-1), group)
+        if self.residual:
+            out = out + destination
+        out = self.norm(out)
+
+        if return_attention_weights:
+            edges = edge_index
+            if is_sparse(edge_index):
+                (row, column), _ = to_edge_index(edge_index)
+                edges = torch.stack([column, row])
+            return out, (edges, alpha.squeeze(-1))
+        return out
+
+    def edge_update(
+        self,
+        score_j: Tensor,
+        score_i: Tensor,
+        edge_weight: OptTensor,
+        edge_mask: OptTensor,
+        index: Tensor,
+        size_i: Optional[int],  # noqa: UP045 -- read by PyG's inspector
+    ) -> Tensor:
+        """Attention of every edge, ``[*, E, 1]`` (eq. 4)."""
+        if self.attention == "dot":
+            alpha = (score_j * score_i).sum(dim=-1, keepdim=True)
+            alpha = alpha / math.sqrt(self.out_channels) if self.normalize else alpha
+        elif self.attention == "additive":
+            alpha = F.leaky_relu(score_j + score_i, negative_slope=0.2)
+        else:
+            alpha = torch.ones_like(score_j)
+
+        if edge_mask is not None:
+            edge_mask = edge_mask.unsqueeze(-1)
+        if self.normalize:
+            # The softmax of a neighbourhood sums small numbers: never in half precision.
+            alpha = alpha.float() if alpha.dtype in (torch.float16, torch.bfloat16) else alpha
+            if edge_mask is not None:
+                alpha = alpha.masked_fill(~edge_mask, torch.finfo(alpha.dtype).min)
+            alpha = softmax(alpha, index, num_nodes=size_i, dim=self.node_dim)
+        if edge_mask is not None:
+            alpha = alpha * edge_mask
+        if edge_weight is not None:
+            alpha = alpha * edge_weight.unsqueeze(-1)
+        return alpha
+
+    def message(self, hidden_j: Tensor, hidden_i: Tensor, alpha: Tensor) -> Tensor:
+        """Weighted message of every edge, ``[*, E, D]`` (eq. 1, 2)."""
+        message = F.relu(self.lin_send(F.relu(hidden_j + hidden_i)))
+        return alpha.to(message.dtype) * message
+
+    def _update(self, x: Tensor, group: OptTensor) -> Tensor:
+        """MLP_u of each node's group, ``[*, N, D]`` (eq. 5)."""
+        outs = [F.relu(last(F.relu(first(x)))) for first, last in self.lin_update]
+        if group is None:
+            return outs[0]
+        one_hot = F.one_hot(group, self.num_groups).to(outs[0].dtype)
+        return (torch.stack(outs, dim=-1) * one_hot[:, None, :]).sum(dim=-1)
+
+    def _check_features(
+        self, source: Tensor, destination: Tensor, pos_map: OptTensor, edge_weight: OptTensor, group: OptTensor
+    ) -> None:
+        for x in (source, destination):
+            if x.dim() < 2:
+                raise ValueError(f"Expected 'x' to be of shape [*, N, F] (got {list(x.shape)})")
+            if not x.is_floating_point():
+                raise ValueError(f"Expected 'x' to be of floating point type (got {x.dtype})")
+            if x.size(-2) == 0:
+                raise ValueError(f"Expected 'x' to hold at least one node (got {list(x.shape)})")
+        if self.explain and source.dim() != 2:
+            raise ValueError(
+                f"Expected 'x' to be of shape [N, F] while the layer is being explained, as PyG's explainers read one "
+                f"value per edge (got {list(source.shape)}): explain a single frame or the unrolled space-time graph"
+            )
+        for name, x, expected in (
+            ("x", source, self.lin_source.in_channels),
+            ("x", destination, self.lin_destination.in_channels),
+        ):
+            if expected != -1 and x.size(-1) != expected:
+                raise ValueError(f"Expected '{name}' to have {expected} features (got {x.size(-1)})")
+        if self.pos_channels > 0:
+            shape = [source.size(-2), self.pos_channels]
+            if pos_map is None or list(pos_map.shape) != shape:
+                got = None if pos_map is None else list(pos_map.shape)
+                raise ValueError(f"Expected 'pos_map' to be of shape {shape} (got {got})")
+        elif pos_map is not None:
+            raise ValueError("Expected 'pos_map' to be None in a layer with pos_channels=0")
+        if self.num_groups > 1:
+            if group is None or list(group.shape) != [destination.size(-2)] or group.dtype != torch.int64:
+                got = None if group is None else f"{group.dtype} {list(group.shape)}"
+                raise ValueError(f"Expected 'group' to be int64 of shape [{destination.size(-2)}] (got {got})")
+        elif group is not None:
+            raise ValueError("Expected 'group' to be None in a layer with num_groups=1")
+        if edge_weight is not None and edge_weight.dim() != 1:
+            raise ValueError(f"Expected 'edge_weight' to be of shape [E] (got {list(edge_weight.shape)})")
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, attention={self.attention!r}, "
+            f"normalize={self.normalize}, pos_channels={self.pos_channels}, num_groups={self.num_groups})"
+        )

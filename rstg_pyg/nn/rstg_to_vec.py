@@ -1,0 +1,42 @@
+"""RSTG-to-vec: a feature volume read out as one vector per clip."""
+
+from typing import Any
+
+from torch import Tensor
+
+from rstg_pyg.nn.readout import NodesToVec, Readout
+from rstg_pyg.nn.volume_rstg import VolumeRSTG
+
+
+class RSTGToVec(VolumeRSTG):
+    """One vector per clip from a feature volume (paper §2.3, "RSTG-to-vec").
+
+    Args:
+        readout: See :class:`NodesToVec`. The paper reads ``space_only`` out by ``"mean"``.
+        **volume_rstg: See :class:`VolumeRSTG`.
+
+    Shapes:
+        - **input:** volume :math:`(B, T, C, H, W)`
+        - **output:** vector :math:`(B, D)`, attention :math:`(B, T, K, E)`
+    """
+
+    def __init__(self, readout: Readout = "last", **volume_rstg: Any) -> None:
+        super().__init__(**volume_rstg)
+        self.readout = NodesToVec(readout)
+
+    def forward(
+        self, volume: Tensor, lengths: Tensor | None = None, return_attention_weights: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Read a clip.
+
+        Args:
+            volume: ``[B, T, C, H, W]`` features.
+            lengths: ``[B]`` int64, valid frames of each clip.
+            return_attention_weights: Also return the attention ``[B, T, K, E]``.
+
+        Returns:
+            ``[B, D]``, with the attention if asked for.
+        """
+        nodes, _, alpha = self.run(volume, lengths=lengths)
+        out = self.readout(nodes, lengths=lengths)
+        return (out, alpha) if return_attention_weights else out
