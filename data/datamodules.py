@@ -1,0 +1,256 @@
+"""The data of the application: SyncMNIST videos to train and test on, single digits to pre-train on."""
+
+from typing import Any, TypeVar
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from data.argument_checks import check_sizes
+from data.batches import collate_stacked
+from data.curriculum import Table
+from data.digits import DigitImages
+from data.digits.digit_images import Source, Split
+from data.pair_labels import NUM_CLASSES
+from data.single_digit import SingleDigit
+from data.stream import StreamLoader, StreamSampler
+from data.sync_paths import PUBLISHED_TEST_PATHS
+from data.syncmnist import SyncMNIST, make_curricula
+
+Number = TypeVar("Number", int, float)
+EPOCH_ITEMS = 20_000
+
+
+class _StreamDataModule(pl.LightningDataModule):
+    """Loaders for datasets whose items are pure functions of their index; subclasses make the datasets."""
+
+    channels = 1
+    num_classes: int
+
+    def __init__(
+        self,
+        batch_size: int,
+        num_workers: int,
+        source: Source,
+        root: str | None,
+        download: bool,
+        items: dict[str, int],
+        epoch_items: int | None,
+        unit: str,
+    ) -> None:
+        super().__init__()
+        check_sizes(batch_size=batch_size, **{f"{split}_{unit}": number for split, number in items.items()})
+        if isinstance(num_workers, bool) or not isinstance(num_workers, int) or num_workers < 0:
+            raise ValueError(f"Expected 'num_workers' to be an integer of at least 0 (got {num_workers!r})")
+        if epoch_items is not None and not 1 <= epoch_items <= items["train"]:
+            raise ValueError(
+                f"Expected 'epoch_{unit}' to be between 1 and {items['train']}, 'train_{unit}' (got {epoch_items})"
+            )
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.source, self.root, self.download = source, root, download
+        self.num_items = items
+        self.epoch_items = min(items["train"], EPOCH_ITEMS) if epoch_items is None else epoch_items
+        self._datasets: dict[str, Dataset] = {}
+
+    def make_dataset(self, split: Split) -> Dataset:
+        """Makes the dataset of a split."""
+        raise NotImplementedError
+
+    def digits(self, split: Split) -> DigitImages:
+        """The digit images of a split."""
+        return DigitImages(split, self.source, self.root)
+
+    def prepare_data(self) -> None:
+        """Downloads MNIST where that is asked for; runs in one process."""
+        if self.download:
+            DigitImages("test", self.source, self.root, download=True)
+
+    def setup(self, stage: str) -> None:
+        """Makes the datasets that the stage (``fit``, ``validate``, ``test`` or ``predict``) needs."""
+        splits: dict[str, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("val",)}
+        for split in splits.get(stage, ("test",)):
+            if split not in self._datasets:
+                self._datasets[split] = self.make_dataset(split)
+
+    def _loader_arguments(self) -> dict[str, Any]:
+        return {
+            "batch_size": self.batch_size,
+            "num_workers": self.num_workers,
+            "collate_fn": collate_stacked,
+            "pin_memory": torch.cuda.is_available(),
+            "persistent_workers": self.num_workers > 0,
+        }
+
+    def train_dataloader(self) -> StreamLoader:
+        """The stream, each process its own part, resumable in the middle of an epoch."""
+        num_replicas, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        sampler = StreamSampler(self.num_items["train"], self.epoch_items, num_replicas, rank)
+        return StreamLoader(self._datasets["train"], sampler=sampler, **self._loader_arguments())
+
+    def val_dataloader(self) -> DataLoader:
+        """The validation set in order; over several processes Lightning shares it out."""
+        return DataLoader(self._datasets["val"], **self._loader_arguments())
+
+    def test_dataloader(self) -> DataLoader:
+        """The test set in order; over several processes Lightning shares it out."""
+        return DataLoader(self._datasets["test"], **self._loader_arguments())
+
+    def predict_dataloader(self) -> DataLoader:
+        """The test set again."""
+        return self.test_dataloader()
+
+
+class SyncMNISTDataModule(_StreamDataModule):
+    """SyncMNIST: a stream of training videos, and fixed validation and test sets.
+
+    Batches are (video uint8 [B, T, 1, S, S], label int64 [B]). Training walks the stream in order: epoch e has the
+    videos from e * `epoch_videos` on, modulo `train_videos`. The digits of the three splits are different images.
+
+    Args:
+        num_digits: Digits in a training video, 2-10, or a table of (index, value) pairs: see :class:`~data.SyncMNIST`.
+        num_frames: Frames in a video.
+        frame_size: Side of a frame in pixels.
+        canvas_size: Side of the canvas in pixels.
+        max_move: The bound of a digit's move in training, in canvas pixels, or a table.
+        no_pair: The probability of a training video without a pair, or a table.
+        eval_num_digits: The same for validation and test; None for the value that the training's table ends with.
+        eval_max_move: Likewise.
+        eval_no_pair: Likewise.
+        train_videos: The length of the training stream; the paper has 600,000. After it the stream, its tables
+            included, repeats.
+        epoch_videos: Videos in an epoch over all processes; None for 20,000, or `train_videos` where that is less.
+        val_videos: Videos to validate on.
+        test_videos: Videos to test on; not used with `test_paths`.
+        test_paths: An npz file with the paths of the test videos, or ``"published"`` for the published 5SyncMNIST test
+            set, which needs `source` ``"mnist"``.
+        batch_size: Videos per batch and process.
+        num_workers: Processes that make videos; 0 for the training process itself.
+        source: ``"bundled"`` for the digits that ship with the code, ``"mnist"`` for the full data set.
+        root: The directory of the full data set, as torchvision lays it out.
+        download: Whether to download the full data set to `root`.
+        seed: The seed of all videos.
+
+    Raises:
+        ValueError: If an argument is out of range. Files are read, and found missing or damaged, in :meth:`setup`.
+    """
+
+    num_classes = NUM_CLASSES
+
+    def __init__(
+        self,
+        num_digits: int | list[tuple[int, int]] = 3,
+        num_frames: int = 10,
+        frame_size: int = 64,
+        canvas_size: int = 100,
+        max_move: int | list[tuple[int, int]] = 10,
+        no_pair: float | list[tuple[int, float]] = 1 / 92,
+        eval_num_digits: int | None = None,
+        eval_max_move: int | None = None,
+        eval_no_pair: float | None = None,
+        train_videos: int = 600_000,
+        epoch_videos: int | None = None,
+        val_videos: int = 2_000,
+        test_videos: int = 10_000,
+        test_paths: str | None = None,
+        batch_size: int = 32,
+        num_workers: int = 2,
+        source: Source = "bundled",
+        root: str | None = None,
+        download: bool = False,
+        seed: int = 0,
+    ) -> None:
+        items = {"train": train_videos, "val": val_videos, "test": test_videos}
+        super().__init__(batch_size, num_workers, source, root, download, items, epoch_videos, unit="videos")
+        self.save_hyperparameters(logger=False)
+        self.num_frames, self.frame_size, self.canvas_size = num_frames, frame_size, canvas_size
+        self.train_settings = {"num_digits": num_digits, "max_move": max_move, "no_pair": no_pair}
+        self.eval_settings = {
+            "num_digits": _last(num_digits) if eval_num_digits is None else eval_num_digits,
+            "max_move": _last(max_move) if eval_max_move is None else eval_max_move,
+            "no_pair": _last(no_pair) if eval_no_pair is None else eval_no_pair,
+        }
+        make_curricula(**self.train_settings)
+        make_curricula(**self.eval_settings, prefix="eval_")
+        self.test_paths = str(PUBLISHED_TEST_PATHS) if test_paths == "published" else test_paths
+        self.seed = seed
+
+    def make_dataset(self, split: Split) -> SyncMNIST:
+        """Makes the videos of a split."""
+        digits = self.digits(split)
+        if split == "test" and self.test_paths is not None:
+            dataset = SyncMNIST.from_paths(self.test_paths, digits, self.frame_size, self.canvas_size)
+            if dataset.num_frames != self.num_frames:
+                raise ValueError(
+                    f"Expected 'num_frames' to be {dataset.num_frames}, as in {self.test_paths} (got {self.num_frames})"
+                )
+            return dataset
+        return SyncMNIST(
+            digits,
+            num_frames=self.num_frames,
+            frame_size=self.frame_size,
+            canvas_size=self.canvas_size,
+            num_videos=self.num_items[split],
+            seed=self.seed,
+            **(self.train_settings if split == "train" else self.eval_settings),
+        )
+
+
+class SingleDigitDataModule(_StreamDataModule):
+    """Frames with one digit each, to pre-train a backbone on.
+
+    Batches are (frame uint8 [B, 1, S, S], label int64 [B]), with `return_box` also box float32 [B, 4].
+
+    Args:
+        frame_size: Side of a frame in pixels.
+        canvas_size: Side of the canvas in pixels.
+        return_box: Whether batches also have the digits' places (y0, x0, y1, x1) in [0, 1].
+        train_frames: The length of the training stream; after it the stream repeats.
+        epoch_frames: Frames in an epoch over all processes; None for 20,000, or `train_frames` where that is less.
+        val_frames: Frames to validate on.
+        test_frames: Frames to test on.
+        batch_size: Frames per batch and process.
+        num_workers: Processes that make frames; 0 for the training process itself.
+        source: As in :class:`SyncMNISTDataModule`.
+        root: Likewise.
+        download: Likewise.
+        seed: The seed of all frames.
+
+    Raises:
+        ValueError: If an argument is out of range. Files are read, and found missing or damaged, in :meth:`setup`.
+    """
+
+    num_classes = SingleDigit.num_classes
+
+    def __init__(
+        self,
+        frame_size: int = 64,
+        canvas_size: int = 100,
+        return_box: bool = False,
+        train_frames: int = 600_000,
+        epoch_frames: int | None = None,
+        val_frames: int = 2_000,
+        test_frames: int = 10_000,
+        batch_size: int = 256,
+        num_workers: int = 2,
+        source: Source = "bundled",
+        root: str | None = None,
+        download: bool = False,
+        seed: int = 0,
+    ) -> None:
+        items = {"train": train_frames, "val": val_frames, "test": test_frames}
+        super().__init__(batch_size, num_workers, source, root, download, items, epoch_frames, unit="frames")
+        self.save_hyperparameters(logger=False)
+        self.frame_size, self.canvas_size, self.return_box = frame_size, canvas_size, return_box
+        self.seed = seed
+
+    def make_dataset(self, split: Split) -> SingleDigit:
+        """Makes the frames of a split."""
+        return SingleDigit(
+            self.digits(split), self.frame_size, self.canvas_size, self.num_items[split], self.return_box, self.seed
+        )
+
+
+def _last(value: Number | Table) -> Any:
+    """The number itself, or the last value of a table."""
+    return value if isinstance(value, (int, float)) else value[-1][1]

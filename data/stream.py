@@ -1,0 +1,107 @@
+"""Walking through a stream of videos: by epochs, by processes, and on from the middle of an epoch."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.distributed import DistributedSampler
+
+
+class StreamSampler(DistributedSampler[int]):
+    """The indices that one process takes in one epoch of a stream, in order.
+
+    The items are independent draws, so nothing is shuffled: epoch e covers the indices from e * epoch_items on, modulo
+    `stream_items`, and process r of R takes every R-th of them from the r-th on. The processes together take each index
+    once; up to R - 1 indices at the end of an epoch are left out so that all take equally many.
+
+    It is a ``DistributedSampler``, and therefore Lightning calls its ``set_epoch`` and does not put its own in its
+    place.
+
+    Args:
+        stream_items: The length of the stream.
+        epoch_items: Items in an epoch, over all processes.
+        num_replicas: The number of processes, R.
+        rank: The number of this process, r.
+
+    Attributes:
+        epoch: The epoch, set by ``set_epoch``.
+        skipped_epochs: How many of the epochs before were counted without taking their items; the stream leaves no gap.
+        first: How many items of the epoch, over all processes, the next iteration leaves out because they were seen.
+
+    Raises:
+        ValueError: If `epoch_items` is not between `num_replicas` and `stream_items`, or `rank` is not a process.
+    """
+
+    def __init__(self, stream_items: int, epoch_items: int, num_replicas: int = 1, rank: int = 0) -> None:
+        if not num_replicas <= epoch_items <= stream_items:
+            raise ValueError(
+                f"Expected 'epoch_items' to be between {num_replicas}, the number of processes, and {stream_items}, "
+                f"the length of the stream (got {epoch_items})"
+            )
+        super().__init__(range(stream_items), num_replicas=num_replicas, rank=rank, shuffle=False)
+        self.stream_items = stream_items
+        self.num_samples = epoch_items // num_replicas
+        self.epoch_items = epoch_items
+        self.skipped_epochs = 0
+        self.first = 0
+
+    def __iter__(self) -> Iterator[int]:
+        start = (self.epoch - self.skipped_epochs) * self.epoch_items
+        end = self.num_samples * self.num_replicas
+        return ((start + item) % self.stream_items for item in range(self.first + self.rank, end, self.num_replicas))
+
+    def __len__(self) -> int:
+        """The items of this process in a whole epoch."""
+        return self.num_samples
+
+
+class StreamLoader(DataLoader):
+    """A ``DataLoader`` that knows how many items it has handed out, and goes on from there after a restart.
+
+    Lightning keeps ``state_dict()`` in its checkpoints. Only batches that were handed out count, not those that workers
+    made in advance, so the first batch after a restart is exactly the next one.
+
+    Args:
+        dataset: The dataset.
+        sampler: The sampler; the position is that of a :class:`StreamSampler`.
+        batch_size: Items per batch and process.
+        **kwargs: Further arguments of ``DataLoader``.
+    """
+
+    def __init__(self, dataset: Dataset, *, sampler: Any, batch_size: int | None, **kwargs: Any) -> None:
+        super().__init__(dataset, batch_size=batch_size, sampler=sampler, **kwargs)
+        self._handed_out = 0  # in the sampler's epoch, over all processes
+        self._resume: dict[str, int] | None = None
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch, how many of its items were handed out, over all processes, and the epochs skipped before."""
+        if self._resume is not None or not isinstance(self.sampler, StreamSampler):
+            return self._resume or {}
+        return {
+            "epoch": self.sampler.epoch,
+            "items": self._handed_out,
+            "skipped_epochs": self.sampler.skipped_epochs,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Makes the next iteration go on from there."""
+        self._resume = dict(state_dict) or None
+
+    def __iter__(self) -> Iterator[Any]:
+        # This runs at the first `next`, when Lightning has set the epoch; it calls `iter` before that.
+        sampler, resume, self._resume = self.sampler, self._resume, None
+        if not isinstance(sampler, StreamSampler):  # Lightning's `overfit_batches` puts another one in
+            yield from super().__iter__()
+            return
+        sampler.first = 0
+        if resume is not None and sampler.epoch == resume["epoch"]:
+            sampler.first, sampler.skipped_epochs = resume["items"], resume["skipped_epochs"]
+        elif resume is not None:
+            # With `max_steps` Lightning, restarted between epochs, counts one more epoch without a batch.
+            sampler.skipped_epochs = resume["skipped_epochs"] + max(0, sampler.epoch - resume["epoch"] - 1)
+        self._handed_out = sampler.first
+        step = self.batch_sampler.batch_size * sampler.num_replicas
+        end = sampler.num_samples * sampler.num_replicas
+        for batch in super().__iter__():
+            self._handed_out = min(self._handed_out + step, end)
+            yield batch

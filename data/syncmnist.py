@@ -1,0 +1,142 @@
+"""SyncMNIST: find the two digits that move in synchrony."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from data.argument_checks import check_index, check_sizes
+from data.batches import StackedItems
+from data.curriculum import Curriculum, Table
+from data.digits import DigitImages
+from data.pair_labels import NUM_CLASSES
+from data.rendering import render
+from data.sync_paths import PROBABILITY_UNITS, RandomPaths, RecordedPaths, SyncPaths
+
+Item = tuple[Tensor, int]
+
+
+class SyncMNIST(Dataset[Item]):
+    r"""Videos of moving digits, all of different classes, of which one pair moves in synchrony.
+
+    The class of a video is its pair: (i, j), i > j, has label i(i-1)/2 + j, and 45 stands for "no pair". An item is
+    ``(video, label)``; video `index` is a pure function of (seed, split of `digits`, index), so that any worker, in any
+    order and on any machine, makes the same bytes. Nothing is stored, and videos are made by the batch
+    (``__getitems__``).
+
+    `num_digits`, `max_move` and `no_pair` may be curricula: tables of (index, value) pairs, piecewise linear in the
+    index of the video (see :class:`~data.curriculum.Curriculum`; the first two are rounded to integers).
+
+    Shapes:
+        - **item:** video uint8 :math:`(T, 1, S, S)`, label int
+        - **batch:** video uint8 :math:`(B, T, 1, S, S)`, label int64 :math:`(B,)`
+
+    Args:
+        digits: The images to draw from; their split is the split of the videos.
+        num_digits: Digits in a video, 2-10; the paper has 3 and 5.
+        num_frames: Frames in a video, T.
+        frame_size: Side of a frame in pixels, S.
+        canvas_size: Side in pixels of the canvas on which the 28×28 digits move, before it is resized to the frame.
+        max_move: The bound of a digit's move per frame and axis, in canvas pixels: moves are drawn from
+            [-max_move, max_move), cut so that the digit stays inside.
+        no_pair: The probability that a video has no synchronous pair.
+        num_videos: The length of the dataset.
+        seed: The seed, in [0, 2^64).
+
+    Raises:
+        ValueError: If an argument is out of range.
+        TypeError: If a curriculum is neither a number nor a list of pairs.
+
+    Source: Nicolicioiu, Duta and Leordeanu, "Recurrent Space-time Graph Neural Networks" (NeurIPS 2019), §3.1.
+    """
+
+    num_classes = NUM_CLASSES
+
+    def __init__(
+        self,
+        digits: DigitImages,
+        num_digits: int | Table = 3,
+        num_frames: int = 10,
+        frame_size: int = 64,
+        canvas_size: int = 100,
+        max_move: int | Table = 10,
+        no_pair: float | Table = 1 / 92,
+        num_videos: int = 600_000,
+        seed: int = 0,
+    ) -> None:
+        check_sizes(num_frames=num_frames, frame_size=frame_size, canvas_size=canvas_size, num_videos=num_videos)
+        self.digits = digits
+        self.num_frames = num_frames
+        self.frame_size = frame_size
+        self.canvas_size = canvas_size
+        self.num_videos = num_videos
+        self._paths: RandomPaths | RecordedPaths = RandomPaths(
+            digits,
+            num_frames=num_frames,
+            canvas_size=canvas_size,
+            seed=seed,
+            **make_curricula(num_digits, max_move, no_pair),
+        )
+
+    @classmethod
+    def from_paths(
+        cls, path: str | Path, digits: DigitImages, frame_size: int = 64, canvas_size: int = 100
+    ) -> "SyncMNIST":
+        """The videos whose paths are recorded in an npz file, such as the published 5SyncMNIST test set.
+
+        Args:
+            path: The file, see :class:`~data.sync_paths.RecordedPaths`.
+            digits: The full MNIST test set, ``DigitImages("test", "mnist", root=...)``.
+            frame_size: Side of a frame in pixels.
+            canvas_size: Side of the canvas in pixels.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If the file is damaged or does not fit, or `digits` are not the full test set.
+        """
+        check_sizes(frame_size=frame_size, canvas_size=canvas_size)
+        paths = RecordedPaths(path, digits, canvas_size)
+        num_videos, num_frames, num_digits = paths.coords.shape[:3]
+        dataset = cls(digits, num_digits, num_frames, frame_size, canvas_size, num_videos=num_videos)
+        dataset._paths = paths
+        return dataset
+
+    def __len__(self) -> int:
+        return self.num_videos
+
+    def paths(self, indices: Sequence[int]) -> SyncPaths:
+        """What the videos at `indices` are made of: coordinates, classes, images and whether the pair is synchronous.
+
+        Raises:
+            IndexError: If an index is out of range.
+        """
+        for index in (min(indices), max(indices)) if len(indices) else ():
+            check_index(index, len(self))
+        return self._paths(indices)
+
+    def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The videos at `indices`, uint8 (B, T, 1, S, S), and their labels, int64 (B,)."""
+        paths = self.paths(indices)
+        frames = render(self.digits.images, paths.digit_index, paths.coords, self.canvas_size, self.frame_size)
+        return torch.from_numpy(frames).unsqueeze(2), torch.from_numpy(paths.label)
+
+    def __getitem__(self, index: int) -> Item:
+        video, label = self.batch([index])
+        return video[0], int(label)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Item]:
+        return StackedItems(self.batch(indices))
+
+
+def make_curricula(
+    num_digits: int | Table, max_move: int | Table, no_pair: float | Table, prefix: str = ""
+) -> dict[str, Curriculum]:
+    """Checks the three settings that may change along the stream; errors name them with `prefix` before."""
+    return {
+        "num_digits": Curriculum(num_digits, f"{prefix}num_digits", 2, 10),
+        "max_move": Curriculum(max_move, f"{prefix}max_move", 1, math.inf),
+        "no_pair": Curriculum(no_pair, f"{prefix}no_pair", 0, 1, scale=PROBABILITY_UNITS),
+    }

@@ -1,0 +1,169 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from data import NO_PAIR, SingleDigit, SingleDigitDataModule, StreamLoader, SyncMNISTDataModule
+
+SMALL = {"batch_size": 4, "num_workers": 0, "train_videos": 40, "val_videos": 6, "test_videos": 5}
+
+
+def test_batches_of_every_stage():
+    data = SyncMNISTDataModule(**SMALL)
+    data.prepare_data()
+    data.setup("fit")
+    data.setup("test")
+    assert (data.num_classes, data.channels, data.frame_size, data.num_frames) == (46, 1, 64, 10)
+    for loader, sizes in [
+        (data.train_dataloader(), [4] * 10),
+        (data.val_dataloader(), [4, 2]),
+        (data.test_dataloader(), [4, 1]),
+        (data.predict_dataloader(), [4, 1]),
+    ]:
+        batches = list(loader)
+        assert [len(video) for video, _ in batches] == sizes
+        assert batches[0][0].shape == (4, 10, 1, 64, 64)
+        assert batches[0][1].dtype == torch.int64
+    assert isinstance(data.train_dataloader(), StreamLoader)
+    assert [data._datasets[split].digits.split for split in ("train", "val", "test")] == ["train", "val", "test"]
+
+
+def test_workers_persist_and_memory_is_pinned_for_cuda_only():
+    data = SyncMNISTDataModule(**SMALL | {"num_workers": 2})
+    data.setup("fit")
+    for loader in (data.train_dataloader(), data.val_dataloader()):
+        assert loader.persistent_workers
+        assert loader.pin_memory == torch.cuda.is_available()
+        first, again = ([label.tolist() for _, label in loader] for _ in range(2))
+        assert first == again  # the workers of the first pass serve the second one
+
+
+def test_curriculum_is_for_training_only():
+    tables = {"num_digits": [(0, 2), (10, 3)], "max_move": [(0, 36), (20, 12)], "no_pair": [(0, 1.0), (30, 0.0)]}
+    data = SyncMNISTDataModule(**tables, **SMALL)
+    assert data.eval_settings == {"num_digits": 3, "max_move": 12, "no_pair": 0.0}
+    data.setup("fit")
+    train, val = data._datasets["train"], data._datasets["val"]
+    assert (train.paths(range(4)).classes[:, 2] == -1).all()
+    assert train.paths([0]).label.item() == NO_PAIR
+    assert (val.paths(range(6)).classes >= 0).all()
+    assert (val.paths(range(6)).label != NO_PAIR).all()
+    other = SyncMNISTDataModule(**tables, **SMALL, eval_num_digits=5, eval_max_move=10, eval_no_pair=1.0)
+    assert other.eval_settings == {"num_digits": 5, "max_move": 10, "no_pair": 1.0}
+
+
+def test_test_paths(fake_mnist_root, tmp_path):
+    import numpy as np
+
+    arrays = {
+        "coords": np.zeros((3, 10, 2, 2), np.uint8),
+        "digit_index": np.array([[1, 2]] * 3),
+        "synchronous": [True] * 3,
+    }
+    np.savez(tmp_path / "paths.npz", **arrays)
+    settings = SMALL | {"source": "mnist", "root": str(fake_mnist_root), "test_paths": str(tmp_path / "paths.npz")}
+    data = SyncMNISTDataModule(**settings)
+    data.setup("test")
+    assert next(iter(data.test_dataloader()))[1].tolist() == [2, 2, 2]
+    with pytest.raises(ValueError, match=r"'num_frames' to be 10, as in .*paths.npz \(got 4\)"):
+        SyncMNISTDataModule(**settings, num_frames=4).setup("test")
+    with pytest.raises(ValueError, match=r"'digits' to be the full MNIST test set"):
+        SyncMNISTDataModule(**SMALL, test_paths="published").setup("test")
+
+
+def test_published_test_paths(mnist_root):
+    data = SyncMNISTDataModule(**SMALL, source="mnist", root=mnist_root, test_paths="published")
+    data.setup("test")
+    assert len(data._datasets["test"]) == 10_000
+
+
+@pytest.mark.parametrize("return_box", [False, True])
+def test_single_digits(return_box):
+    data = SingleDigitDataModule(
+        frame_size=32, return_box=return_box, train_frames=20, val_frames=3, test_frames=2, batch_size=8, num_workers=0
+    )
+    data.setup("fit")
+    assert data.num_classes == 10
+    frame, label, *box = next(iter(data.train_dataloader()))
+    assert frame.shape == (8, 1, 32, 32)
+    assert label.shape == (8,)
+    assert [b.shape for b in box] == [(8, 4)] * return_box
+    assert isinstance(data._datasets["val"], SingleDigit)
+    assert len(data.val_dataloader().dataset) == 3
+
+
+def test_hyper_parameters_are_plain_types():
+    data = SyncMNISTDataModule(num_digits=[(0, 2), (9, 3)], **SMALL)
+    assert dict(data.hparams)["num_digits"] == [(0, 2), (9, 3)]
+    assert dict(data.hparams)["batch_size"] == 4
+    assert SyncMNISTDataModule(**data.hparams).train_settings == data.train_settings
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 0}, r"'batch_size' to be an integer of at least 1 \(got 0\)"),
+        ({"num_workers": -1}, r"'num_workers' to be an integer of at least 0 \(got -1\)"),
+        ({"source": "mnist"}, r"'root' to be a directory, since 'source' is 'mnist' \(got None\)"),
+        ({"num_digits": 1}, r"'num_digits' to be between 2 and 10 \(got 1\)"),
+        ({"val_videos": 0}, r"'val_videos' to be an integer of at least 1 \(got 0\)"),
+        ({"eval_no_pair": 2}, r"'eval_no_pair' to be between 0 and 1 \(got 2\)"),
+        ({"epoch_videos": 41}, r"'epoch_videos' to be between 1 and 40, 'train_videos' \(got 41\)"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    def use():
+        data = SyncMNISTDataModule(**SMALL | arguments)
+        data.setup("fit")
+        data.train_dataloader()
+
+    with pytest.raises(ValueError, match=message):
+        use()
+
+
+TWO_PROCESSES = """
+import sys
+import torch, pytorch_lightning as pl
+from data import SyncMNISTDataModule
+
+class Record(pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 46)
+        self.seen = []
+    def training_step(self, batch, batch_idx):
+        self.seen += [int(v.long().sum()) for v in batch[0]]
+        return torch.nn.functional.cross_entropy(self.layer(batch[1][:, None] / 45), batch[1])
+    def on_train_end(self):
+        with open(f"{sys.argv[1]}/seen-{self.global_rank}", "w") as file:
+            print(*self.seen, file=file)
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+if __name__ == "__main__":
+    data = SyncMNISTDataModule(
+        num_frames=2, frame_size=32, batch_size=4, num_workers=0, train_videos=60, epoch_videos=20)
+    trainer = pl.Trainer(accelerator="cpu", devices=2, strategy="ddp", max_epochs=2, logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, limit_val_batches=0)
+    trainer.fit(Record(), data)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_on_videos_of_their_own(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(TWO_PROCESSES)
+    root = Path(__file__).parents[2]
+    command = [sys.executable, str(script), str(tmp_path)]
+    done = subprocess.run(
+        command, env={"PYTHONPATH": str(root), "PATH": ""}, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0, done.stderr
+    seen = [(tmp_path / f"seen-{rank}").read_text().split() for rank in (0, 1)]
+    data = SyncMNISTDataModule(num_frames=2, frame_size=32, num_workers=0, train_videos=60)
+    data.setup("fit")
+    videos, _ = data._datasets["train"].batch(range(40))
+    sums = [str(int(video.long().sum())) for video in videos]
+    assert seen == [sums[0::2], sums[1::2]]
