@@ -3,7 +3,19 @@
 from rstg_pyg.graph import GridPyramid
 from rstg_pyg.models import VideoClassifier
 from rstg_pyg.nn import RSTG, RSTGBlock, RSTGConv
+from rstg_pyg.summary import Summary, count_messages, count_multiply_adds, count_recurrent_updates, summary
 
 __version__ = "0.1.0"
 
-__all__ = ["RSTG", "GridPyramid", "RSTGBlock", "RSTGConv", "VideoClassifier"]
+__all__ = [
+    "RSTG",
+    "GridPyramid",
+    "RSTGBlock",
+    "RSTGConv",
+    "Summary",
+    "VideoClassifier",
+    "count_messages",
+    "count_multiply_adds",
+    "count_recurrent_updates",
+    "summary",
+]

@@ -192,7 +192,7 @@ class GridPyramid(nn.Module):
 
 
 def _rows_and_columns(scale: Scale) -> tuple[int, int]:
-    pair = (scale, scale) if isinstance(scale, int) else tuple(scale)
+    pair = tuple(scale) if isinstance(scale, Sequence) else (scale, scale)
     if len(pair) != 2 or not all(isinstance(n, int) and n > 0 for n in pair):
         raise ValueError(f"Expected 'scales' to hold positive ints or (rows, columns) pairs (got {scale!r})")
     return pair[0], pair[1]

@@ -1,15 +1,18 @@
 """The small CNN that reads SyncMNIST frames (paper §3.1)."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 
 class SmallCNN(nn.Module):
     """Three times (3×3 convolution, ReLU, 2×2 max-pool), frame by frame: the paper's "small CNN with 3 layers".
 
-    Pooling comes before the ReLU: the same function, a quarter of the work.
+    Pooling comes before the ReLU: the same function, a quarter of the work. Frames are held channels-last, which is
+    several times faster on CPUs.
 
     Args:
         in_channels: Channels of the frames.
@@ -29,8 +32,7 @@ class SmallCNN(nn.Module):
         self.out_channels = widths[-1]
         channels = [in_channels, *widths]
         self.convs = nn.ModuleList(
-            nn.Conv2d(before, after, kernel_size=3, padding=1)
-            for before, after in zip(channels[:-1], channels[1:], strict=True)
+            nn.Conv2d(before, after, kernel_size=3, padding=1) for before, after in pairwise(channels)
         )
 
     def forward(self, video: Tensor) -> Tensor:
@@ -39,7 +41,7 @@ class SmallCNN(nn.Module):
             raise ValueError(
                 f"Expected 'video' to be of shape [B, T, {self.in_channels}, H, W] (got {list(video.shape)})"
             )
-        frames = video.flatten(end_dim=1)
+        frames = video.flatten(end_dim=1).to(memory_format=torch.channels_last)
         for conv in self.convs:
             frames = F.relu(F.max_pool2d(conv(frames), kernel_size=2))
         return frames.unflatten(0, video.shape[:2])

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 
 class ClassifierHead(nn.Sequential):
-    """Class scores of a clip's vector.
+    r"""Class scores of a clip's vector.
 
     With ``hidden_channels=None`` one linear layer (the paper's); otherwise a LayerNorm and a small MLP, which learns
     faster from scratch.
@@ -17,7 +17,7 @@ class ClassifierHead(nn.Sequential):
 
     Shapes:
         - **input:** vector :math:`(B, D)`
-        - **output:** logits :math:`(B, \\text{num\\_classes})`
+        - **output:** logits :math:`(B, \text{num\_classes})`
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class ClassifierHead(nn.Sequential):
 
 
 class VideoClassifier(nn.Module):
-    """Backbone, recurrent graph and head joined into a classifier of clips.
+    r"""Backbone, recurrent graph and head joined into a classifier of clips.
 
     Args:
         backbone: ``[B, T, channels, H, W]`` video in [0, 1] → ``[B, T, C, h, w]`` features.
@@ -40,8 +40,8 @@ class VideoClassifier(nn.Module):
         head: Vector → ``[B, classes]`` logits.
 
     Shapes:
-        - **input:** video :math:`(B, T, \\text{channels}, H, W)` in [0, 1]
-        - **output:** logits :math:`(B, \\text{classes})`
+        - **input:** video :math:`(B, T, \text{channels}, H, W)` in [0, 1]
+        - **output:** logits :math:`(B, \text{classes})`
     """
 
     def __init__(self, backbone: nn.Module, graph: nn.Module, head: nn.Module) -> None:

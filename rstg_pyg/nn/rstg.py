@@ -9,9 +9,9 @@ from torch_geometric.nn.dense import Linear
 from torch_geometric.typing import Adj, OptTensor
 from torch_geometric.utils import is_sparse, to_edge_index
 
-from rstg_pyg.nn.norm import node_norm
-from rstg_pyg.nn.rstg_conv import Attention, RSTGConv
-from rstg_pyg.nn.time_stage import RNN, State, TimeStage
+from rstg_pyg.nn.norm import NORMS, node_norm
+from rstg_pyg.nn.rstg_conv import ATTENTIONS, Attention, RSTGConv
+from rstg_pyg.nn.time_stage import RNN, RNNS, State, TimeStage
 
 Schedule = Literal["all_temp", "one_temp", "space_only", "time_only", "homogeneous"]
 SpaceArguments = tuple[Adj, OptTensor, OptTensor, OptTensor]
@@ -50,7 +50,7 @@ class RSTG(nn.Module):
         rnn: ``"lstm"`` (paper), ``"gru"`` or ``"rnn"``.
         input_norm: ``"layer"``, ``"batch"`` or ``None``: normalisation of the node features that enter the graph.
         norm: Normalisation of every space stage's output.
-        residual: Residual connection around every space stage.
+        residual: Residual connection around every stage, in space and in time.
 
     Shapes:
         - **input:** node features :math:`(B, T, N, C)`, edge index :math:`(2, E)`
@@ -76,8 +76,16 @@ class RSTG(nn.Module):
         residual: bool = False,
     ) -> None:
         super().__init__()
-        if schedule not in SCHEDULES:
-            raise ValueError(f"Expected 'schedule' to be one of {list(SCHEDULES)} (got {schedule!r})")
+        # Checked here, as a schedule may leave a stage out and a wrong argument must not pass with it.
+        for name, value, choices in (
+            ("schedule", schedule, SCHEDULES),
+            ("attention", attention, ATTENTIONS),
+            ("rnn", rnn, RNNS),
+            ("input_norm", input_norm, NORMS),
+            ("norm", norm, NORMS),
+        ):
+            if value not in choices:
+                raise ValueError(f"Expected '{name}' to be one of {list(choices)} (got {value!r})")
         if num_iterations < 1:
             raise ValueError(f"Expected 'num_iterations' to be positive (got {num_iterations})")
         self.in_channels = in_channels
@@ -94,8 +102,10 @@ class RSTG(nn.Module):
             self.space = RSTGConv(
                 hidden_channels, hidden_channels, attention, normalize, pos_channels, num_groups, norm, residual
             )
-        self.time = TimeStage(hidden_channels, rnn) if schedule == "all_temp" else None
-        self.last_time = TimeStage(hidden_channels, rnn) if schedule not in ("space_only", "homogeneous") else None
+        self.time = TimeStage(hidden_channels, rnn, residual) if schedule == "all_temp" else None
+        self.last_time = (
+            TimeStage(hidden_channels, rnn, residual) if schedule not in ("space_only", "homogeneous") else None
+        )
 
     @property
     def num_space_stages(self) -> int:
@@ -110,9 +120,9 @@ class RSTG(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew."""
-        for stage in (self.lin_in, self.input_norm, self.space, self.time, self.last_time):
-            if hasattr(stage, "reset_parameters"):
-                stage.reset_parameters()
+        for stage in self.children():
+            if callable(reset := getattr(stage, "reset_parameters", None)):
+                reset()
 
     def forward(
         self,

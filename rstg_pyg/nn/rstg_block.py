@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from rstg_pyg.graph import GridPyramid
@@ -48,10 +49,15 @@ class RSTGBlock(VolumeRSTG):
 
     def step(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run the next frame of a stream: ``[B, C, H, W]`` → the same shape, and the state."""
+        if frame.dim() != 4:
+            raise ValueError(f"Expected 'frame' to be of shape [B, C, H, W] (got {list(frame.shape)})")
         out, state = self._add_graph(frame[:, None], state, None)
         return out[:, 0], state
 
     def _add_graph(self, volume: Tensor, state: State | None, lengths: Tensor | None) -> tuple[Tensor, State]:
         nodes, state, _ = self.run(volume, state, lengths)
         nodes = self.norm(self.lin_out(nodes))
+        if lengths is not None:
+            padding = torch.arange(volume.size(1), device=volume.device) >= lengths[:, None]
+            nodes = nodes.masked_fill(padding[..., None, None], 0.0)
         return volume + self.pyramid.unpool(nodes, (volume.size(-2), volume.size(-1))), state

@@ -5,7 +5,7 @@ from typing import Literal, Optional, overload
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.dense import Linear
 from torch_geometric.typing import Adj, OptTensor, PairTensor
@@ -119,12 +119,12 @@ class RSTGConv(MessagePassing):
             self.att_destination = Linear(in_destination, score_channels, bias=False, weight_initializer="glorot")
 
         in_update = -1 if in_destination == -1 else in_destination + out_channels
-        self.lin_update = torch.nn.ModuleList(
-            torch.nn.ModuleList(
-                [
-                    Linear(in_update, out_channels, weight_initializer="glorot"),
-                    Linear(out_channels, out_channels, weight_initializer="glorot"),
-                ]
+        self.mlp_update = torch.nn.ModuleList(
+            torch.nn.Sequential(
+                Linear(in_update, out_channels, weight_initializer="glorot"),
+                torch.nn.ReLU(),
+                Linear(out_channels, out_channels, weight_initializer="glorot"),
+                torch.nn.ReLU(),
             )
             for _ in range(num_groups)
         )
@@ -188,7 +188,8 @@ class RSTGConv(MessagePassing):
                 ``adj_t``, ``edge_index`` holds its entries as :math:`(2, E)` in the order of alpha.
         """
         source, destination = (x, x) if isinstance(x, Tensor) else x
-        self._check_features(source, destination, pos_map, edge_weight, group)
+        self._check_features(source, destination, pos_map, group)
+        self._check_edges(edge_index, edge_weight, edge_mask)
 
         send, receive = self.lin_source(source), self.lin_destination(destination)
         if self.lin_pos is not None:
@@ -254,15 +255,13 @@ class RSTGConv(MessagePassing):
 
     def _update(self, x: Tensor, group: OptTensor) -> Tensor:
         """MLP_u of each node's group, ``[*, N, D]`` (eq. 5)."""
-        outs = [F.relu(last(F.relu(first(x)))) for first, last in self.lin_update]
+        outs = [mlp(x) for mlp in self.mlp_update]
         if group is None:
             return outs[0]
         one_hot = F.one_hot(group, self.num_groups).to(outs[0].dtype)
         return (torch.stack(outs, dim=-1) * one_hot[:, None, :]).sum(dim=-1)
 
-    def _check_features(
-        self, source: Tensor, destination: Tensor, pos_map: OptTensor, edge_weight: OptTensor, group: OptTensor
-    ) -> None:
+    def _check_features(self, source: Tensor, destination: Tensor, pos_map: OptTensor, group: OptTensor) -> None:
         for x in (source, destination):
             if x.dim() < 2:
                 raise ValueError(f"Expected 'x' to be of shape [*, N, F] (got {list(x.shape)})")
@@ -284,18 +283,27 @@ class RSTGConv(MessagePassing):
         if self.pos_channels > 0:
             shape = [source.size(-2), self.pos_channels]
             if pos_map is None or list(pos_map.shape) != shape:
-                got = None if pos_map is None else list(pos_map.shape)
-                raise ValueError(f"Expected 'pos_map' to be of shape {shape} (got {got})")
+                came = None if pos_map is None else list(pos_map.shape)
+                raise ValueError(f"Expected 'pos_map' to be of shape {shape} (got {came})")
         elif pos_map is not None:
             raise ValueError("Expected 'pos_map' to be None in a layer with pos_channels=0")
         if self.num_groups > 1:
             if group is None or list(group.shape) != [destination.size(-2)] or group.dtype != torch.int64:
-                got = None if group is None else f"{group.dtype} {list(group.shape)}"
-                raise ValueError(f"Expected 'group' to be int64 of shape [{destination.size(-2)}] (got {got})")
+                given = None if group is None else f"{group.dtype} {list(group.shape)}"
+                raise ValueError(f"Expected 'group' to be int64 of shape [{destination.size(-2)}] (got {given})")
         elif group is not None:
             raise ValueError("Expected 'group' to be None in a layer with num_groups=1")
-        if edge_weight is not None and edge_weight.dim() != 1:
-            raise ValueError(f"Expected 'edge_weight' to be of shape [E] (got {list(edge_weight.shape)})")
+
+    def _check_edges(self, edge_index: Adj, edge_weight: OptTensor, edge_mask: OptTensor) -> None:
+        # PyG checks edge_index itself. One value too few would be broadcast, to all edges without a word.
+        num_edges = "E" if is_sparse(edge_index) else edge_index.size(-1)
+        if edge_weight is not None and (edge_weight.dim() != 1 or num_edges not in ("E", edge_weight.size(0))):
+            raise ValueError(f"Expected 'edge_weight' to be of shape [{num_edges}] (got {list(edge_weight.shape)})")
+        if edge_mask is not None and (edge_mask.dtype != torch.bool or num_edges not in ("E", edge_mask.size(-1))):
+            raise ValueError(
+                f"Expected 'edge_mask' to be bool of shape [*, {num_edges}] "
+                f"(got {edge_mask.dtype} {list(edge_mask.shape)})"
+            )
 
     def __repr__(self) -> str:
         return (

@@ -8,7 +8,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 RNN = Literal["lstm", "gru", "rnn"]
 State = tuple[Tensor, ...]
-RNNS: dict[str, type[nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+RNNS: dict[str, type[nn.LSTM] | type[nn.GRU] | type[nn.RNN]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
 class TimeStage(nn.Module):
@@ -22,6 +22,7 @@ class TimeStage(nn.Module):
     Args:
         channels: Size D of the node features and of the state.
         rnn: ``"lstm"`` (paper), ``"gru"`` or ``"rnn"``.
+        residual: Add the input to the output (not to the state).
 
     Shapes:
         - **input:** node features :math:`(B, T, N, D)`, state tensors :math:`(B, N, D)`
@@ -31,11 +32,12 @@ class TimeStage(nn.Module):
         ValueError: If ``rnn`` is none of its choices.
     """
 
-    def __init__(self, channels: int, rnn: RNN = "lstm") -> None:
+    def __init__(self, channels: int, rnn: RNN = "lstm", residual: bool = False) -> None:
         super().__init__()
         if rnn not in RNNS:
             raise ValueError(f"Expected 'rnn' to be one of {list(RNNS)} (got {rnn!r})")
         self.channels = channels
+        self.residual = residual
         self.num_states = 2 if rnn == "lstm" else 1
         self.rnn = RNNS[rnn](channels, channels)
 
@@ -73,12 +75,15 @@ class TimeStage(nn.Module):
             out, _ = pad_packed_sequence(out, total_length=num_frames)
 
         out = out.view(num_frames, num_clips, num_nodes, self.channels).permute(1, 0, 2, 3)
+        if self.residual:
+            out = out + x
         states = tuple(
             s.view(num_clips, num_nodes, self.channels) for s in (after if self.num_states == 2 else (after,))
         )
         if lengths is not None:
+            beyond = torch.arange(num_frames, device=x.device) >= lengths[:, None]
+            out = out.masked_fill(beyond[:, :, None, None], 0.0)
             empty = (lengths == 0)[:, None, None]
             old = state if state is not None else tuple(torch.zeros_like(s) for s in states)
             states = tuple(torch.where(empty, o.to(s.dtype), s) for o, s in zip(old, states, strict=True))
-            out = out.masked_fill(empty[..., None], 0.0)
         return out, states

@@ -1,0 +1,84 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from rstg_pyg import VideoClassifier
+from rstg_pyg.models import ClassifierHead, SmallCNN
+from rstg_pyg.nn import RSTGToVec
+
+SCHEDULES = ["all_temp", "one_temp", "space_only", "time_only", "homogeneous"]
+
+
+def make_classifier(**graph):
+    cnn = SmallCNN(1, widths=(8, 8, 16))
+    return VideoClassifier(
+        cnn, RSTGToVec(channels=16, node_channels=16, num_iterations=2, **graph), ClassifierHead(16, 4)
+    )
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_overfits_sixteen_videos(schedule):
+    classifier = make_classifier(
+        schedule=schedule,
+        pyramid=(2, 1),
+        readout="mean" if schedule == "space_only" else "last",
+        input_norm="layer",
+        norm="layer",
+        residual=True,
+    )
+    # Frames of noise over nothing, rows, columns or dots.
+    label = torch.arange(16) % 4
+    stripes = (torch.arange(16) // 2 % 2).float()
+    patterns = torch.stack([torch.zeros(16, 16), stripes[:, None].expand(16, 16), stripes.expand(16, 16)])
+    patterns = torch.cat([patterns, (stripes * stripes[:, None])[None]])
+    video = 0.5 * patterns[label][:, None, None] + 0.5 * torch.rand(16, 3, 1, 16, 16)
+    optimizer = torch.optim.Adam(classifier.parameters(), lr=3e-3)
+    for _ in range(150):
+        loss = F.cross_entropy(classifier(video), label)
+        if loss < 0.05:
+            break
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.05
+    assert (classifier(video).argmax(dim=1) == label).all()
+
+
+def test_is_its_parts_and_gives_attention(device):
+    classifier = make_classifier().double().to(device)
+    video = torch.rand(2, 3, 1, 24, 24, dtype=torch.float64, device=device)
+    logits, alpha = classifier(video, return_attention_weights=True)
+    torch.testing.assert_close(logits, classifier.head(classifier.graph(classifier.backbone(video))))
+    torch.testing.assert_close(classifier(video), logits)
+    assert alpha.shape == (2, 3, 2, 90)
+
+
+def test_padding_changes_nothing():
+    classifier = make_classifier().double()
+    video = torch.rand(2, 4, 1, 24, 24, dtype=torch.float64)
+    out = classifier(video, lengths=torch.tensor([4, 2]))
+    torch.testing.assert_close(out[0], classifier(video)[0])
+    torch.testing.assert_close(out[1:], classifier(video[1:, :2]))
+
+
+def test_state_dict_round_trip(tmp_path):
+    classifier, other = make_classifier(), make_classifier()
+    torch.save(classifier.state_dict(), tmp_path / "classifier.pt")
+    other.load_state_dict(torch.load(tmp_path / "classifier.pt", weights_only=True))
+    video = torch.rand(1, 2, 1, 24, 24)
+    torch.testing.assert_close(other(video), classifier(video))
+
+
+def test_head():
+    assert [type(layer).__name__ for layer in ClassifierHead(8, 4)] == ["Linear"]
+    deep = ClassifierHead(8, 4, hidden_channels=6, dropout=0.5)
+    assert [type(layer).__name__ for layer in deep] == ["LayerNorm", "Linear", "ReLU", "Dropout", "Linear"]
+    assert deep(torch.rand(3, 8)).shape == (3, 4)
+
+
+def test_bad_videos():
+    classifier = make_classifier()
+    with pytest.raises(ValueError, match=r"\[B, T, channels, H, W\] \(got \[4, 1, 24, 24\]\)"):
+        classifier(torch.rand(4, 1, 24, 24))
+    with pytest.raises(ValueError, match=r"floating point type, in \[0, 1\] \(got torch.uint8\)"):
+        classifier(torch.zeros(1, 4, 1, 24, 24, dtype=torch.uint8))

@@ -1,0 +1,46 @@
+import pytest
+import torch
+
+from rstg_pyg.nn import TimeStage
+
+
+@pytest.mark.parametrize("rnn", ["lstm", "gru", "rnn"])
+def test_nodes_are_independent_sequences_with_common_weights(rnn, device):
+    stage = TimeStage(4, rnn).double().to(device)
+    cell = {"lstm": torch.nn.LSTMCell, "gru": torch.nn.GRUCell, "rnn": torch.nn.RNNCell}[rnn](4, 4).double().to(device)
+    cell.load_state_dict({name.removesuffix("_l0"): value for name, value in stage.rnn.state_dict().items()})
+    x = torch.randn(2, 5, 3, 4, dtype=torch.float64, device=device)
+    out, state = stage(x)
+    for b in range(2):
+        for n in range(3):
+            memory = None
+            for t in range(5):
+                memory = cell(x[b, t, n], memory)
+                hidden = memory[0] if rnn == "lstm" else memory
+                torch.testing.assert_close(out[b, t, n], hidden)
+            expected = memory if rnn == "lstm" else (memory,)
+            torch.testing.assert_close(tuple(s[b, n] for s in state), expected)
+
+
+def test_a_state_continues_the_clip():
+    stage = TimeStage(4).double()
+    x = torch.randn(2, 5, 3, 4, dtype=torch.float64)
+    whole, last = stage(x)
+    first, state = stage(x[:, :2])
+    second, state = stage(x[:, 2:], state)
+    torch.testing.assert_close(torch.cat([first, second], dim=1), whole)
+    torch.testing.assert_close(state, last)
+
+
+def test_residual_adds_the_input_to_the_output_alone():
+    plain, residual = TimeStage(4).double(), TimeStage(4, residual=True).double()
+    residual.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 5, 3, 4, dtype=torch.float64)
+    (out, state), (residual_out, residual_state) = plain(x), residual(x)
+    torch.testing.assert_close(residual_out, out + x)
+    torch.testing.assert_close(residual_state, state)
+
+
+def test_bad_rnn():
+    with pytest.raises(ValueError, match=r"Expected 'rnn' to be one of \['lstm', 'gru', 'rnn'\] \(got 'mamba'\)"):
+        TimeStage(4, "mamba")

@@ -1,0 +1,121 @@
+import itertools
+
+import pytest
+import torch
+
+from rstg_pyg import (
+    RSTG,
+    GridPyramid,
+    RSTGBlock,
+    VideoClassifier,
+    count_messages,
+    count_multiply_adds,
+    count_recurrent_updates,
+    summary,
+)
+from rstg_pyg.models import ClassifierHead, SmallCNN
+from rstg_pyg.nn import RSTGToVec
+
+SCHEDULES = ["all_temp", "one_temp", "space_only", "time_only", "homogeneous"]
+T, N, E, D = 5, 14, 90, 8
+
+
+def test_the_design_formulas_at_the_defaults():
+    rstg = RSTG(D, D)
+    assert count_messages(rstg, T, N, E) == T * 90 * 3
+    assert count_recurrent_updates(rstg, T, N) == T * 14 * 4
+    assert count_multiply_adds(rstg, T, N, E) == T * 1012 * D**2
+
+
+@pytest.mark.parametrize(("schedule", "rnn"), list(itertools.product(SCHEDULES, ["lstm", "gru", "rnn"])))
+@pytest.mark.parametrize("attention", ["dot", "additive", "sum"])
+def test_formula_equals_the_count(schedule, rnn, attention, device):
+    rstg = RSTG(D, D, 2, attention, schedule=schedule, rnn=rnn, num_groups=2).to(device)
+    x, group = torch.rand(2, T, N, D, device=device), torch.arange(N, device=device) % 2
+    costs = summary(rstg, x, GridPyramid().edge_index.to(device), group=group)
+    senders = 2 * N if schedule == "homogeneous" else N
+    projections = T * (senders + N) * D * rstg.num_space_stages if attention == "additive" else 0
+    assert costs.graph_multiply_adds == costs.graph_formula + projections
+    assert costs.graph_formula == count_multiply_adds(rstg, T, N, E)
+    assert costs.multiply_adds == costs.graph_multiply_adds
+    assert costs.recurrent_updates == count_recurrent_updates(rstg, T, N)
+    assert costs.parameters == costs.graph_parameters == sum(p.numel() for p in rstg.parameters())
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_messages_are_those_the_layer_sends(schedule):
+    rstg = RSTG(D, D, 2, schedule=schedule)
+    sent = 0
+
+    def count(conv, inputs, out):
+        nonlocal sent
+        sent += int((inputs[-1]["alpha"] > 0).sum())  # a past that is not there yet is an edge of weight zero
+
+    if rstg.space is not None:
+        rstg.space.register_message_forward_hook(count)
+    edge_index = GridPyramid().edge_index
+    costs = summary(rstg, torch.rand(1, T, N, D), edge_index)
+    assert costs.messages == sent == count_messages(rstg, T, N, E)
+
+
+def test_lower_order_terms():
+    rstg = RSTG(3, D, pos_channels=36)
+    pyramid = GridPyramid()
+    costs = summary(rstg, torch.rand(1, T, N, 3), pyramid.edge_index, pyramid.pos_map())
+    # The C → D layer of every frame, and the position maps once per space stage.
+    assert costs.graph_multiply_adds == costs.graph_formula + T * N * 3 * D + 3 * N * 36 * D
+
+
+def test_classifier_per_clip():
+    graph = RSTGToVec(channels=8, node_channels=8, num_iterations=2, positional=False)
+    classifier = VideoClassifier(SmallCNN(1, (4, 4, 8)), graph, ClassifierHead(8, 5))
+    one, four = (summary(classifier, torch.rand(batch, T, 1, 32, 32)) for batch in (1, 4))
+    assert one == four
+    convolutions = T * 9 * (1 * 4 * 32**2 + 4 * 4 * 16**2 + 4 * 8 * 8**2)
+    pool = T * N * 4 * 4 * 8
+    assert one.multiply_adds == convolutions + pool + one.graph_formula + 8 * 5
+    assert one.messages == count_messages(classifier, T) == T * 90 * 2
+    assert one.recurrent_updates == count_recurrent_updates(classifier, T) == T * 14 * 3
+    assert one.graph_parameters < one.parameters == sum(p.numel() for p in classifier.parameters())
+
+
+def test_several_graphs_add_up():
+    model = torch.nn.Sequential(RSTGBlock(4, 8), RSTGBlock(4, 8, (2, 1), schedule="one_temp"))
+    first, second = (summary(block, torch.rand(1, T, 4, 6, 6)) for block in model)
+    both = summary(model, torch.rand(1, T, 4, 6, 6))
+    for field in ("parameters", "messages", "recurrent_updates", "multiply_adds", "graph_multiply_adds"):
+        assert getattr(both, field) == getattr(first, field) + getattr(second, field)
+    assert count_multiply_adds(model, T) == both.graph_formula
+
+
+def test_packed_sequences_count_valid_frames():
+    rstg = RSTG(D, D, schedule="time_only")
+    x, edge_index = torch.rand(2, T, N, D), GridPyramid().edge_index
+    costs = summary(rstg, x, edge_index, lengths=torch.tensor([T, 1]))
+    assert costs.graph_multiply_adds == (T + 1) * N * 8 * D**2 // 2
+
+
+def test_leaves_the_model_as_it_was():
+    model = torch.nn.Sequential(RSTGBlock(4, 8, norm="batch"), RSTGBlock(4, 8, norm="batch").eval())
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    summary(model, torch.rand(1, T, 4, 6, 6))
+    assert [block.training for block in model] == [True, False]
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_reads_as_a_table():
+    text = str(summary(RSTGBlock(4, 8), torch.rand(1, T, 4, 6, 6)))
+    lines = text.splitlines()
+    assert lines[0] == "per clip"
+    assert any(line.split()[:2] == ["messages", "1,350"] for line in lines)
+    assert any(line.split()[:3] == ["recurrent", "updates", "280"] for line in lines)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match=r"Expected 'num_nodes' and 'num_edges' to be given .*\(got None and None\)"):
+        count_messages(RSTG(D, D), T)
+    with pytest.raises(ValueError, match=r"Expected 'inputs' to start with a tensor of shape \[B, T, ...\]"):
+        summary(RSTG(D, D))
+    with pytest.raises(ValueError, match=r"\(got \[3\]\)"):
+        summary(RSTG(D, D), torch.rand(3))
