@@ -1,0 +1,19 @@
+"""Callbacks: what a run shows and leaves in its folder."""
+
+from lightning_modules.callbacks.attention_figure import AttentionFigure
+from lightning_modules.callbacks.backbone_export import BackboneExport
+from lightning_modules.callbacks.confusion_figure import ConfusionFigure
+from lightning_modules.callbacks.last_checkpoint import LastCheckpoint
+from lightning_modules.callbacks.learning_curve import LearningCurve
+from lightning_modules.callbacks.prediction_writer import PredictionWriter
+from lightning_modules.callbacks.throughput import Throughput
+
+__all__ = [
+    "AttentionFigure",
+    "BackboneExport",
+    "ConfusionFigure",
+    "LastCheckpoint",
+    "LearningCurve",
+    "PredictionWriter",
+    "Throughput",
+]

@@ -1,0 +1,50 @@
+"""The attention of the graph over a test clip."""
+
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from lightning_modules.batch_checks import to_unit_range
+from lightning_modules.callbacks.run_folder import run_folder
+
+
+class AttentionFigure(Callback):
+    """Draws a clip of the first test batch with the attention of its graph as ``attention.png``, and to TensorBoard.
+
+    The clip is the first one classified right, or the first of all. Networks without messages are left alone.
+    """
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Draw the figure after the first batch."""
+        network = getattr(pl_module, "network", None)
+        pyramid = getattr(getattr(network, "graph", None), "pyramid", None)
+        if batch_idx > 0 or dataloader_idx > 0 or trainer.fast_dev_run or pyramid is None:
+            return
+        folder = run_folder(trainer)
+        if not trainer.is_global_zero:
+            return
+        video, label = to_unit_range(batch[0]), batch[1]
+        with trainer.precision_plugin.forward_context():
+            logits, attention = network(video, return_attention_weights=True)
+        if attention.size(2) == 0:
+            return
+        from rstg_pyg.viz import draw_attention
+
+        predicted = logits.argmax(dim=-1)
+        clip = int((predicted == label).int().argmax())
+        names = getattr(trainer.datamodule, "class_names", range(logits.size(-1)))
+        title = f"label {names[label[clip]]}, predicted {names[predicted[clip]]}"
+        figure = draw_attention(video[clip], attention[clip], pyramid, title=title)
+        figure.savefig(folder / "attention.png", dpi=120)
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_figure("test/attention", figure, trainer.global_step)

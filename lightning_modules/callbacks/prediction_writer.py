@@ -1,0 +1,60 @@
+"""Predictions in a file."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import BasePredictionWriter
+from pytorch_lightning.utilities.rank_zero import rank_zero_info
+from torch import Tensor
+
+from lightning_modules.callbacks.run_folder import run_folder
+
+
+class PredictionWriter(BasePredictionWriter):
+    """Writes ``predictions.npz`` when a prediction ends, one row per video in the data set's order.
+
+    ==================  ===========================================
+    ``index``           int64 ``[M]``, the video's place in its set
+    ``probabilities``   float32 ``[M, num_classes]``
+    ``label``           int64 ``[M]``
+    ==================  ===========================================
+    """
+
+    def __init__(self) -> None:
+        super().__init__(write_interval="batch")
+        self._batches: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget an earlier prediction."""
+        self._batches = []
+
+    def write_on_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        prediction: dict[str, Tensor],
+        batch_indices: Sequence[int] | None,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Keep a batch's rows."""
+        index = torch.tensor(batch_indices, dtype=torch.int64)
+        self._batches.append((index, prediction["probabilities"].cpu(), prediction["labels"].cpu()))
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Gather the rows of all processes and write them."""
+        path = run_folder(trainer) / "predictions.npz"
+        rows = [torch.cat(column) for column in zip(*self._batches, strict=True)]
+        if trainer.world_size > 1:
+            gathered: list[Any] = [None] * trainer.world_size
+            torch.distributed.all_gather_object(gathered, rows)
+            rows = [torch.cat(column) for column in zip(*gathered, strict=True)]
+        if not trainer.is_global_zero or trainer.fast_dev_run:
+            return
+        index, first = np.unique(rows[0].numpy(), return_index=True)  # processes may share videos to fill up
+        np.savez(path, index=index, probabilities=rows[1].numpy()[first], label=rows[2].numpy()[first])
+        rank_zero_info(f"Wrote the predictions of {len(index)} videos to {path}")

@@ -1,0 +1,183 @@
+"""The command line: LightningCLI with our links, run folders, loggers and callbacks."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import Namespace
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback, _InstantiatorFn
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
+
+from lightning_modules.callbacks import (
+    AttentionFigure,
+    ConfusionFigure,
+    LastCheckpoint,
+    LearningCurve,
+    PredictionWriter,
+    Throughput,
+)
+from lightning_modules.csv_log import csv_logger
+
+RUNS = Path("runs")
+
+
+class RSTGCLI(LightningCLI):
+    """``fit | validate | test | predict`` of any of our modules on any of our data.
+
+    - The number of classes and of frame channels go from the data to the model.
+    - A run lives in ``run_dir``, by default ``runs/`` and the names of its configs: ``cpu.yaml`` with ``all_temp.yaml``
+      gives ``runs/cpu-all_temp``. A second fit there without ``--ckpt_path`` takes ``runs/cpu-all_temp-2``;
+      with ``--ckpt_path last`` it goes on with the first. The other commands write to a folder of their name inside it.
+    - ``--ckpt_path best`` and ``last`` mean the run folder's.
+    - ``trainer.precision`` is bfloat16 where the hardware computes in it, else float32; the saved config says which.
+    """
+
+    def __init__(self, args: ArgsType = None, run: bool = True) -> None:
+        super().__init__(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=_SaveConfig,
+            save_config_kwargs={"overwrite": True},  # the run folder is new, or its own run goes on
+            trainer_defaults={"log_every_n_steps": 10},
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            args=args,
+            run=run,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the run folder, the checkpoints and the links."""
+        parser.add_argument(
+            "--run_dir", type=str | None, default=None, help="Folder of the run; default: runs/ and the configs' names."
+        )
+        parser.add_class_arguments(ModelCheckpoint, "best_checkpoint")
+        parser.add_class_arguments(LastCheckpoint, "last_checkpoint")
+        parser.set_defaults(
+            {
+                "best_checkpoint.filename": "best",
+                "best_checkpoint.monitor": "val/acc",
+                "best_checkpoint.mode": "max",
+                "best_checkpoint.enable_version_counter": False,
+            }
+        )
+        network = "model.init_args.network.init_args"
+        for source, target in (
+            ("data.num_classes", "model.init_args.num_classes"),
+            ("data.num_classes", f"{network}.head.init_args.num_classes"),
+            ("data.channels", f"{network}.backbone.init_args.in_channels"),
+            ("data.channels", "model.init_args.backbone.init_args.in_channels"),
+        ):
+            parser.link_arguments(source, target, apply_on="instantiate")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse, and settle the run folder and checkpoint."""
+        super().parse_arguments(parser, args)
+        config = self.config.get(self.config.get("subcommand") or "", self.config)
+        if config.run_dir is None:
+            config.run_dir = str(RUNS / ("-".join(Path(path).stem for path in config.config or []) or "unnamed"))
+        self._resolve_checkpoint(config)
+
+    def _resolve_checkpoint(self, config: Namespace) -> None:
+        if config.get("ckpt_path") not in ("best", "last"):
+            return
+        path = Path(config.run_dir, "checkpoints", f"{config.ckpt_path}.ckpt")
+        if not path.is_file():
+            sys.exit(f"Expected '--ckpt_path {config.ckpt_path}' to be in the run folder (got '{path}', no file)")
+        config.ckpt_path = str(path)
+
+    def _add_instantiators(self) -> None:
+        """As LightningCLI's, without the links that found no target, which its own stumbles over."""
+        for key, base in (("model", LightningModule), ("data", LightningDataModule)):
+            self.parser.add_instantiator(_LinkedInstantiator(self, key), base, subclasses=True)
+
+    def before_instantiate_classes(self) -> None:
+        """Settle the precision and the folder before they are saved with the config."""
+        config = self.config.get(self.config.get("subcommand") or "", self.config)
+        if config.trainer.precision is None:
+            config.trainer.precision = default_precision(config.trainer.accelerator)
+            rank_zero_info(f"Precision: {config.trainer.precision}")
+        self._resumed_step: int | None = None
+        if self.subcommand != "fit" or config.trainer.fast_dev_run:
+            return
+        if config.ckpt_path and Path(config.run_dir).resolve() in Path(config.ckpt_path).resolve().parents:
+            self._resumed_step = torch.load(config.ckpt_path, mmap=True, weights_only=True)["global_step"]
+        else:
+            config.run_dir = unused_folder(config.run_dir)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Add our loggers and callbacks, all in the run folder."""
+        config = self.config_init.get(self.subcommand or "", self.config_init)
+        trainer = config.trainer
+        folder = Path(config.run_dir)
+        if self.subcommand not in ("fit", None):
+            folder /= self.subcommand
+        kwargs["default_root_dir"] = trainer.default_root_dir or str(folder)
+        kwargs["logger"] = trainer.logger
+        if trainer.logger in (None, True) and not trainer.fast_dev_run:
+            board = TensorBoardLogger(folder, name="", version="", default_hp_metric=False)
+            kwargs["logger"] = [board, csv_logger(folder, self._resumed_step)]
+        callbacks: list[Callback] = [
+            Throughput(),
+            LearningCurve(),
+            ConfusionFigure(),
+            AttentionFigure(),
+            PredictionWriter(),
+        ]
+        if kwargs["logger"]:
+            callbacks.append(LearningRateMonitor())
+        if trainer.enable_checkpointing is not False:
+            for checkpoint in (config.best_checkpoint, config.last_checkpoint):
+                checkpoint.dirpath = checkpoint.dirpath or str(Path(config.run_dir, "checkpoints"))
+                callbacks.append(checkpoint)
+        kwargs["callbacks"] = [*(trainer.callbacks or []), *callbacks]
+        return super().instantiate_trainer(**kwargs)
+
+
+class _SaveConfig(SaveConfigCallback):
+    """Saves a fit's config without the checkpoint it went on from, so that the file starts the run anew."""
+
+    def __init__(self, parser: LightningArgumentParser, config: Namespace, **kwargs: Any) -> None:
+        super().__init__(parser, config.clone(), **kwargs)
+        self.config.ckpt_path = None
+
+
+class _LinkedInstantiator(_InstantiatorFn):
+    def __call__(self, class_type: type, *args: Any, applied_instantiation_links: dict[str, Any], **kwargs: Any) -> Any:
+        self.cli._dump_config()
+        links = {key: value for key, value in applied_instantiation_links.items() if self._has_place_for(key)}
+        return super().__call__(class_type, *args, applied_instantiation_links=links, **kwargs)
+
+    def _has_place_for(self, target: str) -> bool:
+        place: Any = self.cli.config_dump
+        for key in target.split(".")[:-1]:
+            place = place.get(key) if isinstance(place, dict) else None
+        return isinstance(place, dict)
+
+
+def default_precision(accelerator: str) -> str:
+    """``bf16-mixed`` where the hardware computes in bfloat16, else ``32-true`` (emulation is far slower)."""
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = accelerator in ("auto", "cpu") and torch.cpu._is_amx_tile_supported()
+    return "bf16-mixed" if native else "32-true"
+
+
+def unused_folder(run_dir: str) -> str:
+    """The folder itself, or with the first free of ``-2``, ``-3``... where it holds a run already."""
+    folder, count = run_dir, 1
+    while rank_zero_only.rank == 0 and Path(folder, "config.yaml").exists():
+        count += 1
+        folder = f"{run_dir}-{count}"
+    if folder != run_dir:
+        rank_zero_info(
+            f"{run_dir} holds a run already: this one goes to {folder} "
+            "(with --ckpt_path last it would go on with the other)"
+        )
+    return folder

@@ -1,0 +1,140 @@
+"""Training and testing a network that classifies videos."""
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
+from pytorch_lightning.core.mixins.hparams_mixin import _given_hyperparameters
+from pytorch_lightning.utilities.rank_zero import rank_zero_info
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+from torchmetrics.wrappers import Running
+
+from lightning_modules.backbone_weights import load_backbone_weights
+from lightning_modules.batch_checks import check_images, check_labels, check_loss, to_unit_range
+from lightning_modules.optimization import configure_optimizers, set_fit_length
+
+Batch = tuple[Tensor, Tensor]
+TRAIN_ACCURACY_WINDOW = 20  # batches
+
+
+class VideoClassification(LightningModule):
+    """Cross-entropy training of a network on labelled videos.
+
+    Logs ``train/loss``, ``train/acc`` (over the last 20 batches) and ``{val,test}/{loss,acc,acc_top5}``; counts the
+    confusion matrix of a test in ``test_confusion``.
+
+    Args:
+        network: Video ``[B, T, channels, H, W]`` in [0, 1] → logits ``[B, num_classes]``, such as
+            :class:`rstg_pyg.models.VideoClassifier`.
+        num_classes: Number of classes.
+        optimizer: Parameters → optimiser.
+        scheduler: Optimiser → learning-rate schedule, stepped with the optimiser
+            (:class:`~pytorch_lightning.cli.ReduceLROnPlateau`: after each validation epoch), or None.
+        backbone_weights: ``.safetensors`` file or checkpoint with weights for ``network.backbone``, read when a fit
+            starts from scratch.
+        freeze_backbone: Whether ``network.backbone`` stays as it is.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        num_classes: int,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        scheduler: LRSchedulerCallable | None = None,
+        backbone_weights: str | None = None,
+        freeze_backbone: bool = False,
+    ) -> None:
+        super().__init__()
+        # The CLI gives the plain configuration of what is injected; objects given in Python are not to be pickled.
+        injected = [] if _given_hyperparameters.get() else ["network", "optimizer", "scheduler"]
+        self.save_hyperparameters(ignore=injected)
+        self.network = network
+        self.num_classes = num_classes
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.backbone_weights = backbone_weights
+        if freeze_backbone:
+            network.backbone.requires_grad_(False).eval()
+
+        self.train_accuracy = Running(self._accuracy(top_k=1), window=TRAIN_ACCURACY_WINDOW)
+        # One metric's state must not stand for another's where their first batches agree: no compute groups.
+        accuracies = {"acc": self._accuracy(top_k=1), "acc_top5": self._accuracy(top_k=min(5, num_classes))}
+        self.val_accuracies = MetricCollection(accuracies, prefix="val/", compute_groups=False)
+        self.test_accuracies = self.val_accuracies.clone(prefix="test/")
+        self.test_confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
+
+    def setup(self, stage: str) -> None:
+        """Load the pre-trained backbone where a fit starts from scratch."""
+        if stage == "fit" and self.backbone_weights is not None and self.trainer.ckpt_path is None:
+            rank_zero_info(load_backbone_weights(self.network.backbone, self.backbone_weights))
+
+    def forward(self, video: Tensor) -> Tensor:
+        """Classify videos.
+
+        Args:
+            video: ``[B, T, channels, H, W]``, uint8 or floating point in [0, 1].
+
+        Returns:
+            ``[B, num_classes]`` logits.
+
+        Raises:
+            ValueError: If the network has another number of classes.
+        """
+        logits = self.network(to_unit_range(video))
+        if logits.size(-1) != self.num_classes:
+            raise ValueError(f"Expected 'network' to give {self.num_classes} classes (got {logits.size(-1)})")
+        return logits
+
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Check the batch's values while it is on the host."""
+        video, label = batch
+        check_images(video, name="video", shape="[B, T, channels, H, W]")
+        check_labels(label, self.num_classes)
+        return batch
+
+    def on_train_start(self) -> None:
+        """Tell the schedule how long the fit is."""
+        set_fit_length(self.trainer)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss of a batch."""
+        video, label = batch
+        logits = self(video)
+        loss = F.cross_entropy(logits, label)
+        check_loss(loss, self.global_step)
+        self.train_accuracy.update(logits.detach(), label)
+        self.log("train/loss", loss, prog_bar=True)
+        self.log("train/acc", self.train_accuracy.compute(), prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count a batch of the validation set."""
+        self._evaluate(batch, "val", self.val_accuracies)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count a batch of the test set."""
+        logits = self._evaluate(batch, "test", self.test_accuracies)
+        self.test_confusion.update(logits, batch[1])
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Probabilities ``[B, num_classes]`` of a batch, and its labels ``[B]``."""
+        video, label = batch
+        return {"probabilities": self(video).float().softmax(dim=-1), "labels": label}
+
+    def configure_optimizers(self) -> dict:
+        """Build the injected optimiser and schedule."""
+        return configure_optimizers(self, self.optimizer, self.scheduler)
+
+    def _accuracy(self, top_k: int) -> MulticlassAccuracy:
+        return MulticlassAccuracy(self.num_classes, top_k=top_k, average="micro", validate_args=False)
+
+    def _evaluate(self, batch: Batch, split: str, accuracies: MetricCollection) -> Tensor:
+        video, label = batch
+        logits = self(video)
+        accuracies.update(logits, label)
+        loss = F.cross_entropy(logits, label)
+        self.log(f"{split}/loss", loss, batch_size=len(label), sync_dist=True, prog_bar=True)
+        self.log_dict(accuracies, batch_size=len(label), prog_bar=True)
+        return logits

@@ -1,0 +1,74 @@
+import time
+
+import pytest
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from torch import nn
+from torch.utils.data import DataLoader
+
+from lightning_modules.callbacks import LearningCurve, Throughput
+from lightning_modules.csv_log import csv_logger, read_metrics
+
+
+class Sleeper(LightningModule):
+    """A step takes 20 ms."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def training_step(self, batch, batch_idx):
+        time.sleep(0.02)
+        loss = self.weight.sum()
+        self.log("train/loss", loss)
+        return loss
+
+    def validation_step(self, batch, batch_idx):
+        time.sleep(0.2)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.fixture
+def fit(tmp_path):
+    def run(**settings):
+        logger = csv_logger(tmp_path)
+        trainer = Trainer(
+            accelerator="cpu",
+            max_epochs=2,
+            logger=logger,
+            log_every_n_steps=1,
+            callbacks=[Throughput(window=2), LearningCurve()],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            **settings,
+        )
+        videos = DataLoader(list(zip(torch.zeros(20, 1), torch.zeros(20), strict=True)), batch_size=4)
+        trainer.fit(Sleeper(), videos, videos)
+        return tmp_path
+
+    return run
+
+
+def test_throughput_counts_training_alone(fit):
+    steps, rates = read_metrics(fit() / "metrics.csv")["train/videos_per_s"]
+    assert steps[0] == 2  # the first batch, which warms up, starts the clock
+    assert all(20 < rate <= 4 / 0.02 for rate in rates)  # with a validation of a second inside, it would be at most 8
+
+
+def test_learning_curve_is_drawn_when_the_fit_ends(fit):
+    assert (fit() / "learning_curve.png").stat().st_size > 1000
+
+
+def test_log_that_goes_on_keeps_the_rows_before_its_checkpoint(tmp_path):
+    first = csv_logger(tmp_path)
+    for step in range(4):
+        first.log_metrics({"train/loss": 1.0 + step}, step)
+    again = csv_logger(tmp_path, resumed_step=2)
+    again.log_metrics({"train/loss": 7.0, "val/acc": 0.5}, 2)
+    assert read_metrics(tmp_path / "metrics.csv") == {
+        "train/loss": ([0, 1, 2], [1.0, 2.0, 7.0]),
+        "val/acc": ([2], [0.5]),
+    }

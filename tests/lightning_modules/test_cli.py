@@ -1,0 +1,142 @@
+import csv
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+
+from lightning_modules import VideoClassification
+from lightning_modules.cli import default_precision
+from lightning_modules.csv_log import read_metrics
+
+
+@pytest.fixture(scope="module")
+def predicted(cli, fitted):
+    folder, _ = fitted
+    cli("predict", "--config", folder / "config.yaml", "--ckpt_path", "best")
+    return folder / "predict" / "predictions.npz"
+
+
+def test_printed_config_can_be_fed_back(cli, tiny, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        cli("fit", *tiny, "--print_config")
+    printed = capsys.readouterr().out
+    (tmp_path / "printed.yaml").write_text(printed)
+    with pytest.raises(SystemExit):
+        cli("fit", "--config", tmp_path / "printed.yaml", "--print_config")
+    assert capsys.readouterr().out == printed
+    graph = yaml.safe_load(printed)["model"]["init_args"]["network"]["init_args"]["graph"]["init_args"]
+    assert (graph["node_channels"], graph["schedule"]) == (8, "all_temp")
+
+
+def test_fit_leaves_checkpoints_logs_config_and_curve(fitted):
+    folder, run = fitted
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert (folder / "learning_curve.png").stat().st_size > 1000
+    assert list(folder.glob("events.out.tfevents.*"))
+    assert [type(logger) for logger in run.trainer.loggers] == [TensorBoardLogger, CSVLogger]
+    metrics = read_metrics(folder / "metrics.csv")
+    assert metrics["train/loss"][0] == [0, 1]
+    assert metrics["val/acc"][0] == [1]
+    assert {"train/acc", "val/loss", "val/acc_top5", "lr-AdamW"} <= metrics.keys()
+    saved = yaml.safe_load((folder / "config.yaml").read_text())
+    assert saved["run_dir"] == str(folder)
+    assert saved["trainer"]["precision"] == "32-true"
+
+
+def test_data_tells_the_model_its_classes_and_channels(fitted):
+    _, run = fitted
+    assert run.model.num_classes == run.datamodule.num_classes == 46
+    assert run.model.network.head[-1].out_features == 46
+    assert run.model.network.backbone.in_channels == run.datamodule.channels
+
+
+@pytest.mark.parametrize("subcommand", ["validate", "test"])
+def test_saved_config_and_checkpoint_give_the_same_scores(cli, fitted, subcommand):
+    folder, fit = fitted
+    checkpoint = folder / "checkpoints" / "last.ckpt"
+    run = cli(subcommand, "--config", folder / "config.yaml", "--ckpt_path", checkpoint)
+    torch.testing.assert_close(run.model.state_dict(), fit.model.state_dict())
+    scores = read_metrics(folder / subcommand / "metrics.csv")
+    split = {"validate": "val", "test": "test"}[subcommand]
+    assert {f"{split}/loss", f"{split}/acc", f"{split}/acc_top5"} == scores.keys()
+    if subcommand == "validate":
+        assert scores["val/loss"][1] == pytest.approx(read_metrics(folder / "metrics.csv")["val/loss"][1])
+    else:
+        with (folder / "test" / "confusion_matrix.csv").open() as file:
+            counts = np.array(list(csv.reader(file))[1:], dtype=int)[:, 1:]
+        assert counts.shape == (46, 46)
+        assert counts.sum() == 12
+        assert counts.trace() == round(12 * scores["test/acc"][1][0])
+        assert (folder / "test" / "confusion_matrix.png").is_file()
+        assert (folder / "test" / "attention.png").stat().st_size > 10_000
+
+
+def test_checkpoint_loads_without_a_config(fitted):
+    folder, run = fitted
+    checkpoint = folder / "checkpoints" / "last.ckpt"
+    assert torch.load(checkpoint, weights_only=True)["hyper_parameters"]["num_classes"] == 46
+    loaded = VideoClassification.load_from_checkpoint(checkpoint)
+    torch.testing.assert_close(loaded.state_dict(), run.model.state_dict())
+
+
+def test_checkpoint_lays_its_model_over_the_given_config(cli, configs, fitted):
+    folder, _ = fitted
+    one_temp = configs / "syncmnist" / "one_temp.yaml"
+    checkpoint = folder / "checkpoints" / "best.ckpt"
+    run = cli("validate", "--config", folder / "config.yaml", "--config", one_temp, "--ckpt_path", checkpoint)
+    assert run.model.network.graph.rstg.schedule == "all_temp"
+
+
+def test_prediction_file_holds_the_softmax_of_the_model(fitted, predicted):
+    folder, run = fitted
+    run.datamodule.setup("predict")
+    model = VideoClassification.load_from_checkpoint(folder / "checkpoints" / "best.ckpt").eval()
+    with torch.no_grad():
+        expected = torch.cat([model(video).softmax(dim=-1) for video, _ in run.datamodule.predict_dataloader()])
+    labels = torch.cat([label for _, label in run.datamodule.predict_dataloader()])
+    file = np.load(predicted)
+    np.testing.assert_allclose(file["probabilities"], expected.numpy(), rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(file["label"], labels.numpy())
+    np.testing.assert_array_equal(file["index"], np.arange(12))
+
+
+def test_second_fit_takes_a_folder_of_its_own(cli, tiny, fitted, capsys):
+    folder, _ = fitted
+    before = (folder / "metrics.csv").read_text()
+    run = cli("fit", *tiny, "--run_dir", folder, "--trainer.limit_train_batches", 1, "--trainer.limit_val_batches", 0)
+    assert run.trainer.log_dir.rstrip("/") == f"{folder}-2"
+    assert yaml.safe_load((folder.parent / "run-2" / "config.yaml").read_text())["run_dir"] == f"{folder}-2"
+    assert (folder / "metrics.csv").read_text() == before
+
+
+def test_last_goes_on_in_the_same_folder(cli, tiny, tmp_path):
+    folder = tmp_path / "run"
+    short = ["--trainer.limit_train_batches", 2, "--trainer.limit_val_batches", 1]
+    cli("fit", *tiny, "--run_dir", folder, *short)
+    config = folder / "config.yaml"
+    run = cli("fit", "--config", config, "--ckpt_path", "last", "--trainer.max_epochs", 2)
+    assert run.trainer.global_step == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert read_metrics(folder / "metrics.csv")["train/loss"][0] == [0, 1, 2, 3]
+    assert read_metrics(folder / "metrics.csv")["val/acc"][0] == [1, 3]
+    assert yaml.safe_load(config.read_text())["ckpt_path"] is None
+
+
+def test_run_is_named_after_its_configs(cli, tiny, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    run = cli("fit", *tiny, "--trainer.fast_dev_run", "true")
+    assert run.config.fit.run_dir == "runs/cpu-all_temp-tiny"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_checkpoint_is_named(cli, tiny, tmp_path):
+    with pytest.raises(SystemExit, match=r"'--ckpt_path best'.*checkpoints/best.ckpt"):
+        cli("test", *tiny, "--run_dir", tmp_path, "--ckpt_path", "best")
+
+
+@pytest.mark.parametrize(("native", "precision"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_precision_is_bfloat16_where_the_hardware_has_it(monkeypatch, native, precision):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: native)
+    assert default_precision("cpu") == precision

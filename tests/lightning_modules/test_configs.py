@@ -1,0 +1,85 @@
+import pytest
+import torch
+import yaml
+from pytorch_lightning.cli import ReduceLROnPlateau
+from torch import nn
+
+from lightning_modules import DigitPretraining, VideoClassification
+from lightning_modules.optimization import WarmupCosine
+
+VARIANTS = {
+    "space_only": {"schedule": "space_only", "positional": False, "readout": "mean"},
+    "time_only": {"schedule": "time_only", "positional": False, "readout": "last"},
+    "homogeneous": {"schedule": "homogeneous", "positional": False, "readout": "last"},
+    "one_temp": {"schedule": "one_temp", "positional": False, "readout": "last"},
+    "all_temp": {"schedule": "all_temp", "positional": False, "readout": "last"},
+    "positional_all_temp": {"schedule": "all_temp", "positional": True, "readout": "last"},
+}
+
+
+def instantiate(cli, tmp_path, *files):
+    """The objects that config files make, without running anything."""
+    configs = [argument for file in files for argument in ("--config", file)]
+    return cli(*configs, "--run_dir", tmp_path, "--trainer.logger", "false", "--trainer.accelerator", "cpu", run=False)
+
+
+def test_every_config_is_tested_here(configs):
+    assert {path.stem for path in (configs / "syncmnist").iterdir()} == {"paper", "cpu", *VARIANTS}
+    assert {path.stem for path in (configs / "debug").iterdir()} == {"overfit", "limit", "profile"}
+    assert {path.stem for path in (configs / "pretrain").iterdir()} == {"digits"}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(("base", "width"), [("cpu", 128), ("paper", 512)])
+def test_variant_over_base(cli, configs, tmp_path, monkeypatch, base, width, variant):
+    for name in ("kaiming_uniform_", "uniform_", "xavier_uniform_", "orthogonal_"):
+        monkeypatch.setattr(nn.init, name, lambda tensor, *args, **kwargs: tensor)  # the draws take most of the time
+    run = instantiate(cli, tmp_path, configs / f"syncmnist/{base}.yaml", configs / f"syncmnist/{variant}.yaml")
+    network = run.model.network
+    graph = {"schedule": network.graph.rstg.schedule, "positional": network.graph.positional}
+    assert {**graph, "readout": network.graph.readout.readout} == VARIANTS[variant]
+    assert network.graph.rstg.hidden_channels == network.backbone.out_channels == width
+    assert network.graph.pyramid.num_nodes == 14
+    assert run.datamodule.hparams.train_videos == 600_000
+
+
+def test_papers_recipe(cli, configs, tmp_path):
+    run = instantiate(cli, tmp_path, configs / "syncmnist/paper.yaml", configs / "syncmnist/space_only.yaml")
+    weight = nn.Parameter(torch.zeros(1))
+    optimizer = run.model.optimizer([weight])
+    assert isinstance(optimizer, torch.optim.SGD)
+    assert {name: optimizer.defaults[name] for name in ("lr", "momentum", "nesterov")} == {
+        "lr": 1e-4,
+        "momentum": 0.9,
+        "nesterov": True,
+    }
+    scheduler = run.model.scheduler(optimizer)
+    assert isinstance(scheduler, ReduceLROnPlateau)
+    assert (scheduler.monitor, scheduler.factor) == ("val/loss", 0.1)
+
+
+@pytest.mark.parametrize("preset", ["overfit", "limit", "profile"])
+def test_debug_preset_over_a_run(cli, configs, tmp_path, preset):
+    files = ("syncmnist/cpu.yaml", "syncmnist/all_temp.yaml", f"debug/{preset}.yaml")
+    run = instantiate(cli, tmp_path, *(configs / file for file in files))
+    assert isinstance(run.model, VideoClassification)
+    asked = yaml.safe_load((configs / "debug" / f"{preset}.yaml").read_text())["trainer"]
+    for name in ("overfit_batches", "limit_train_batches", "max_epochs"):
+        if name in asked:
+            assert getattr(run.trainer, name) == asked[name]
+
+
+def test_pretraining(cli, configs, tmp_path):
+    run = instantiate(cli, tmp_path, configs / "pretrain/digits.yaml")
+    assert isinstance(run.model, DigitPretraining)
+    assert run.model.num_classes == 10
+    assert run.model.backbone.in_channels == run.datamodule.channels
+    assert isinstance(run.model.scheduler(run.model.optimizer(run.model.parameters())), WarmupCosine)
+
+
+@pytest.mark.parametrize("file", ["syncmnist", "debug", "pretrain"])
+def test_config_says_what_it_is_and_how_to_run_it(configs, file):
+    for path in (configs / file).iterdir():
+        comment = [line for line in path.read_text().splitlines() if line.startswith("#")]
+        assert len(comment) >= 2
+        assert any("python main.py fit --config configs/" in line for line in comment)

@@ -1,0 +1,46 @@
+import math
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lightning_modules import DigitPretraining
+from lightning_modules.digit_pretraining import locate_loss
+from rstg_pyg.models import SmallCNN
+
+TINY = [
+    *("--model.backbone.widths", "[4, 4, 8]", "--data.frame_size", 32, "--data.batch_size", 8, "--data.num_workers", 0),
+    *("--data.epoch_frames", 16, "--data.val_frames", 8, "--trainer.max_epochs", 1, "--trainer.accelerator", "cpu"),
+    *("--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"),
+]
+
+
+def test_fit_exports_the_best_backbone(cli, configs, tmp_path):
+    run = cli("fit", "--config", configs / "pretrain/digits.yaml", *TINY, "--run_dir", tmp_path / "run")
+    exported = load_file(tmp_path / "run" / "backbone.safetensors")
+    best = DigitPretraining.load_from_checkpoint(run.trainer.checkpoint_callback.best_model_path)
+    torch.testing.assert_close(exported, dict(best.backbone.state_dict()))
+    assert {"train/loss", "val/loss", "val/acc"} <= run.trainer.callback_metrics.keys()
+
+
+def test_places_ask_for_boxes():
+    module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), num_classes=10, locate_weight=1.0)
+    with pytest.raises(ValueError, match="set 'return_box'"):
+        module.on_before_batch_transfer((torch.rand(1, 1, 16, 16), torch.tensor([3])), 0)
+
+
+def test_label_out_of_range():
+    module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), num_classes=10)
+    with pytest.raises(ValueError, match=r"Expected 'label' to be in \[0, 9\] \(got \[10\]\)"):
+        module.on_before_batch_transfer((torch.rand(1, 1, 16, 16), torch.tensor([10])), 0)
+
+
+def test_locate_loss_of_one_digit_by_hand():
+    box = torch.tensor([[0.0, 0.0, 0.5, 0.6]])  # of the 2×2 positions, (0.25, 0.25) alone is inside
+    label = torch.tensor([1])
+    located = torch.zeros(1, 2 + 3, 2, 2)
+    located[0, 1, 0, 0] = located[0, 2, 0, 1] = located[0, 2, 1, 0] = located[0, 2, 1, 1] = math.log(2.0)
+    located[0, 3:, 0, 0] = torch.tensor([0.0, (0.3 - 0.25) / 0.3])  # the centre is (0.25, 0.3), 0.3 half a width
+    located[0, 3:, 1, 1] = 7.0  # nobody asks there
+    expected = -math.log(0.5)  # each of the four says 2 : 1 : 1 for what is right
+    torch.testing.assert_close(locate_loss(located, label, box), torch.tensor(expected))

@@ -1,0 +1,40 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+def test_fit_killed_in_mid_epoch_ends_with_the_weights_of_the_uninterrupted_one(cli, tiny, tmp_path):
+    arguments = ["fit", *tiny, "--trainer.max_epochs", 2, "--last_checkpoint.every_n_train_steps", 4]
+    arguments += ["--data.num_workers", 1, "--trainer.deterministic", "true"]  # six steps an epoch
+    folder = tmp_path / "killed"
+    killer = ["--trainer.callbacks+", "witnesses.Killer", "--trainer.callbacks.step", 9]
+    threads = str(torch.get_num_threads())  # sums differ in their last bits with the number of threads
+    killed = subprocess.run(
+        [sys.executable, ROOT / "main.py", *map(str, [*arguments, *killer, "--run_dir", folder])],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": threads},
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    last = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert (last["epoch"], last["global_step"]) == (1, 8)
+
+    resumed = cli(*arguments, "--run_dir", folder, "--ckpt_path", "last").trainer
+    whole = cli(*arguments, "--run_dir", tmp_path / "whole").trainer
+    assert resumed.global_step == whole.global_step == 12
+    resumed, whole = (
+        torch.load(t.checkpoint_callbacks[1].best_model_path, weights_only=True) for t in (resumed, whole)
+    )
+    assert resumed["global_step"] == whole["global_step"] == 12
+    torch.testing.assert_close(resumed["state_dict"], whole["state_dict"], rtol=0, atol=0)
+    torch.testing.assert_close(resumed["optimizer_states"], whole["optimizer_states"], rtol=0, atol=0)
+    assert resumed["lr_schedulers"] == whole["lr_schedulers"]

@@ -1,0 +1,48 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lightning_modules.csv_log import read_metrics
+
+ROOT = Path(__file__).parents[2]
+TWO = ["--trainer.strategy", "ddp", "--trainer.devices", "2", "--trainer.accelerator", "cpu"]
+
+
+def run_main(*arguments):
+    subprocess.run(
+        [sys.executable, ROOT / "main.py", *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        timeout=300,
+        check=True,
+    )
+
+
+@pytest.mark.slow
+def test_each_process_trains_on_its_own_videos(cli, tiny, tmp_path):
+    folder = tmp_path / "run"
+    recorder = ["--trainer.callbacks+", "witnesses.Recorder", "--trainer.callbacks.folder", tmp_path]
+    run_main("fit", *tiny, *TWO, *recorder, "--run_dir", folder)
+
+    first, second = (torch.load(tmp_path / f"videos_{rank}.pt") for rank in range(2))
+    torch.testing.assert_close(first["weights"], second["weights"], rtol=0, atol=0)
+    single = cli(*tiny, "--run_dir", folder, run=False)
+    single.datamodule.setup("fit")
+    stream = single.datamodule.make_dataset("train").batch(range(24))[0]
+    assert torch.equal(first["videos"], stream[0::2])
+    assert torch.equal(second["videos"], stream[1::2])
+    assert read_metrics(folder / "metrics.csv")["val/acc"][0] == [2]  # 24 videos, 2 processes, batches of 4
+
+    checkpoint = folder / "checkpoints" / "last.ckpt"
+    run_main("predict", "--config", folder / "config.yaml", "--ckpt_path", checkpoint)
+    both = dict(np.load(folder / "predict" / "predictions.npz"))
+    cli("predict", *tiny, "--run_dir", tmp_path / "one", "--ckpt_path", checkpoint)
+    alone = dict(np.load(tmp_path / "one" / "predict" / "predictions.npz"))
+    np.testing.assert_array_equal(both["index"], np.arange(12))
+    np.testing.assert_array_equal(both["label"], alone["label"])
+    np.testing.assert_allclose(both["probabilities"], alone["probabilities"], rtol=1e-4, atol=1e-6)

@@ -1,0 +1,154 @@
+import pytest
+import torch
+from pytorch_lightning import Trainer
+from pytorch_lightning.cli import ReduceLROnPlateau
+from safetensors.torch import save_file
+from torch import nn
+from torch.utils.data import DataLoader
+
+from lightning_modules import VideoClassification
+from lightning_modules.backbone_weights import load_backbone_weights
+from lightning_modules.optimization import WarmupCosine
+from rstg_pyg.models import ClassifierHead, SmallCNN, VideoClassifier
+from rstg_pyg.nn import RSTGToVec
+
+CLASSES = 4
+
+
+def network(classes=CLASSES):
+    graph = RSTGToVec(channels=4, node_channels=4, positional=False, schedule="time_only")
+    return VideoClassifier(SmallCNN(widths=(2, 2, 4)), graph, ClassifierHead(4, classes))
+
+
+def loader(videos=None, labels=None):
+    videos = torch.randint(0, 256, (8, 2, 1, 24, 24), dtype=torch.uint8) if videos is None else videos
+    labels = torch.arange(8) % CLASSES if labels is None else labels
+    return DataLoader(list(zip(videos, labels, strict=True)), batch_size=4)
+
+
+def fit(module, folder, train=None, val=None, **trainer):
+    settings = {"accelerator": "cpu", "max_epochs": 1, "logger": False, "enable_progress_bar": False}
+    settings |= {"enable_model_summary": False, "num_sanity_val_steps": 0, "default_root_dir": folder}
+    trainer = Trainer(**{**settings, "enable_checkpointing": False, **trainer})
+    trainer.fit(module, loader() if train is None else train, val)
+    return trainer
+
+
+@pytest.mark.parametrize("label", [-1, CLASSES])
+def test_label_out_of_range(tmp_path, label):
+    labels = torch.tensor([0, 1, 2, label, 0, 1, 2, 3])
+    with pytest.raises(ValueError, match=rf"Expected 'label' to be in \[0, 3\] \(got \[{label}\]\)"):
+        fit(VideoClassification(network(), CLASSES), tmp_path, loader(labels=labels))
+
+
+def test_nan_in_video(tmp_path):
+    videos = torch.rand(8, 2, 1, 24, 24)
+    videos[1, 0, 0, 3, 3] = torch.nan
+    with pytest.raises(ValueError, match=r"Expected 'video' to hold finite values \(got 1 that"):
+        fit(VideoClassification(network(), CLASSES), tmp_path, loader(videos))
+
+
+@pytest.mark.parametrize(
+    ("video", "message"),
+    [
+        (torch.zeros(8, 1, 24, 24, dtype=torch.uint8), r"of shape \[B, T, channels, H, W\] \(got \[4, 1, 24, 24\]\)"),
+        (torch.zeros(8, 2, 1, 24, 24, dtype=torch.int64), r"uint8 or floating point \(got torch.int64\)"),
+    ],
+)
+def test_video_of_wrong_shape_or_type(tmp_path, video, message):
+    with pytest.raises(ValueError, match=f"Expected 'video' to be {message}"):
+        fit(VideoClassification(network(), CLASSES), tmp_path, loader(video))
+
+
+def test_loss_that_is_no_number_stops_the_fit_before_the_weights_change(tmp_path):
+    module = VideoClassification(network(), CLASSES)
+    with torch.no_grad():
+        module.network.head[-1].bias[0] = torch.inf
+    before = module.network.backbone.convs[0].weight.clone()
+    with pytest.raises(ValueError, match=r"Expected 'loss' to be finite \(got nan at training step 0\)"):
+        fit(module, tmp_path)
+    assert torch.equal(module.network.backbone.convs[0].weight, before)
+
+
+def test_network_with_another_number_of_classes():
+    with pytest.raises(ValueError, match=r"Expected 'network' to give 4 classes \(got 5\)"):
+        VideoClassification(network(5), CLASSES)(torch.rand(1, 2, 1, 24, 24))
+
+
+def test_bytes_and_unit_range_are_the_same_video():
+    module = VideoClassification(network(), CLASSES)
+    video = torch.randint(0, 256, (2, 2, 1, 24, 24), dtype=torch.uint8)
+    torch.testing.assert_close(module(video), module(video.float() / 255))
+
+
+def test_plateau_divides_the_learning_rate_by_ten(tmp_path):
+    module = VideoClassification(
+        network(),
+        CLASSES,
+        optimizer=lambda parameters: torch.optim.SGD(parameters, lr=1e-4, momentum=0.9, nesterov=True),
+        scheduler=lambda optimizer: ReduceLROnPlateau(optimizer, "val/loss", factor=0.1, patience=1, threshold=10.0),
+    )
+    trainer = fit(module, tmp_path, val=loader(), max_epochs=3)  # no loss ever falls by the threshold
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-5)
+
+
+def test_warmup_cosine_follows_the_length_of_the_fit(tmp_path):
+    rates = []
+
+    class Watched(VideoClassification):
+        def on_before_optimizer_step(self, optimizer):
+            rates.append(optimizer.param_groups[0]["lr"])
+
+    scheduler = lambda optimizer: WarmupCosine(optimizer, warmup_steps=1)  # noqa: E731
+    module = Watched(network(), CLASSES, lambda parameters: torch.optim.SGD(parameters, lr=1.0), scheduler)
+    trainer = fit(module, tmp_path, max_epochs=2)  # four steps
+    assert rates == pytest.approx([0.5, 1.0, 0.75, 0.25])
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.0)
+
+
+def test_module_made_in_python_has_plain_hyperparameters(tmp_path):
+    module = VideoClassification(network(), CLASSES)
+    fit(module, tmp_path).save_checkpoint(tmp_path / "module.ckpt")
+    checkpoint = torch.load(tmp_path / "module.ckpt", weights_only=True)
+    assert checkpoint["hyper_parameters"] == {"num_classes": 4, "backbone_weights": None, "freeze_backbone": False}
+    loaded = VideoClassification.load_from_checkpoint(tmp_path / "module.ckpt", network=network())
+    torch.testing.assert_close(loaded.state_dict(), module.state_dict())
+
+
+def test_frozen_backbone_takes_its_weights_and_keeps_them(tmp_path, caplog):
+    pretrained = SmallCNN(widths=(2, 2, 4))
+    save_file(pretrained.state_dict(), tmp_path / "backbone.safetensors")
+    path = str(tmp_path / "backbone.safetensors")
+    module = VideoClassification(network(), CLASSES, backbone_weights=path, freeze_backbone=True)
+    head = module.network.head[-1].weight.clone()
+    with caplog.at_level("INFO"):
+        fit(module, tmp_path)
+    assert f"6 tensors (134 numbers) of SmallCNN from {path}" in caplog.text
+    torch.testing.assert_close(module.network.backbone.state_dict(), pretrained.state_dict())
+    assert not torch.equal(module.network.head[-1].weight, head)
+
+
+def test_backbone_is_read_from_a_checkpoint_of_ours(tmp_path):
+    module = VideoClassification(network(), CLASSES)
+    fit(module, tmp_path).save_checkpoint(tmp_path / "module.ckpt")
+    backbone = SmallCNN(widths=(2, 2, 4))
+    load_backbone_weights(backbone, tmp_path / "module.ckpt")
+    torch.testing.assert_close(backbone.state_dict(), module.network.backbone.state_dict())
+
+
+def test_backbone_that_does_not_fit_is_reported(tmp_path):
+    weights = SmallCNN(widths=(2, 2, 8)).state_dict()
+    weights["extra"] = weights.pop("convs.0.bias")
+    save_file(weights, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match="Expected 'backbone_weights' to match SmallCNN") as error:
+        load_backbone_weights(SmallCNN(widths=(2, 2, 4)), tmp_path / "other.safetensors")
+    report = str(error.value)
+    assert "matched: 3" in report
+    assert "missing: ['convs.0.bias']" in report
+    assert "unexpected: ['extra']" in report
+    assert "convs.2.weight: expected [4, 2, 3, 3], got [8, 2, 3, 3]" in report
+
+
+def test_backbone_file_that_is_not_there():
+    with pytest.raises(FileNotFoundError, match=r"Expected 'backbone_weights' .*got 'nowhere.safetensors'"):
+        load_backbone_weights(nn.Identity(), "nowhere.safetensors")
