@@ -37,4 +37,12 @@ test: lint
 	$(BIN)/python -m pytest
 
 demo: venv
-	$(BIN)/python demo.py
+	@if [ -e runs/demo/checkpoints/last.ckpt ]; then \
+		echo "Going on with runs/demo (remove that folder to begin anew)"; \
+		$(BIN)/python main.py fit --config runs/demo/config.yaml --ckpt_path last; \
+	else \
+		rm -rf runs/demo; \
+		$(BIN)/python main.py fit --config configs/demo.yaml; \
+	fi
+	$(BIN)/python main.py test --config runs/demo/config.yaml --ckpt_path best
+	@echo "See runs/demo/learning_curve.png, runs/demo/test/attention.png, and tensorboard --logdir runs/demo"

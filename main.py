@@ -10,6 +10,7 @@ for message in (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     "You have overridden `on_before_batch_transfer`",  # our checks of values
     "Experiment logs directory",  # the CSV and TensorBoard logs share it
+    r"Found \d+ module\(s\) in eval mode",  # a frozen backbone
 ):
     warnings.filterwarnings("ignore", message)
 

@@ -6,12 +6,12 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from data import pair_labels
 from data.argument_checks import check_sizes
 from data.batches import collate_stacked
 from data.curriculum import Table
 from data.digits import DigitImages
 from data.digits.digit_images import Source, Split
-from data.pair_labels import NUM_CLASSES
 from data.single_digit import SingleDigit
 from data.stream import StreamLoader, StreamSampler
 from data.sync_paths import PUBLISHED_TEST_PATHS
@@ -135,7 +135,8 @@ class SyncMNISTDataModule(_StreamDataModule):
         ValueError: If an argument is out of range. Files are read, and found missing or damaged, in :meth:`setup`.
     """
 
-    num_classes = NUM_CLASSES
+    num_classes = pair_labels.NUM_CLASSES
+    class_names = pair_labels.class_names()
 
     def __init__(
         self,

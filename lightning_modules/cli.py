@@ -84,6 +84,9 @@ class RSTGCLI(LightningCLI):
         self._resolve_checkpoint(config)
 
     def _resolve_checkpoint(self, config: Namespace) -> None:
+        subcommand = self.config.get("subcommand")
+        if config.get("ckpt_path") is None and subcommand in ("validate", "test", "predict"):
+            sys.exit(f"Expected '--ckpt_path' to be best, last or a checkpoint to {subcommand} (got none)")
         if config.get("ckpt_path") not in ("best", "last"):
             return
         path = Path(config.run_dir, "checkpoints", f"{config.ckpt_path}.ckpt")

@@ -46,15 +46,18 @@ def configure_optimizers(
 ) -> dict[str, Any]:
     """Build the optimiser and schedule of a module's trainable parameters, as the Trainer wants them.
 
-    :class:`~pytorch_lightning.cli.ReduceLROnPlateau` looks at the metric it monitors after each validation epoch; every
-    other schedule is stepped with the optimiser.
+    :class:`~pytorch_lightning.cli.ReduceLROnPlateau` looks at the metric it monitors after each validation epoch, and a
+    fit without validation goes on with a warning; every other schedule is stepped with the optimiser.
     """
     built = optimizer(parameter for parameter in module.parameters() if parameter.requires_grad)
     if scheduler is None:
         return {"optimizer": built}
     schedule = scheduler(built)
     if isinstance(schedule, ReduceLROnPlateau):
-        return {"optimizer": built, "lr_scheduler": {"scheduler": schedule, "monitor": schedule.monitor}}
+        return {
+            "optimizer": built,
+            "lr_scheduler": {"scheduler": schedule, "monitor": schedule.monitor, "strict": False},
+        }
     return {"optimizer": built, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
@@ -66,4 +69,10 @@ def set_fit_length(trainer: Trainer) -> None:
     """
     for config in trainer.lr_scheduler_configs:
         if isinstance(config.scheduler, WarmupCosine) and config.scheduler.lasts_the_fit:
-            config.scheduler.total_steps = int(trainer.estimated_stepping_batches)
+            steps = trainer.estimated_stepping_batches
+            if math.isinf(steps):
+                raise ValueError(
+                    "Expected 'trainer.max_epochs', 'trainer.max_steps' or the schedule's 'total_steps' to be given "
+                    "(got a fit without end, over which a cosine cannot be laid)"
+                )
+            config.scheduler.total_steps = int(steps)

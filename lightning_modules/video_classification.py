@@ -113,6 +113,10 @@ class VideoClassification(LightningModule):
         """Count a batch of the validation set."""
         self._evaluate(batch, "val", self.val_accuracies)
 
+    def on_test_epoch_start(self) -> None:
+        """Begin the confusion matrix anew."""
+        self.test_confusion.reset()
+
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Count a batch of the test set."""
         logits = self._evaluate(batch, "test", self.test_accuracies)

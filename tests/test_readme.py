@@ -9,6 +9,9 @@ README = Path(__file__).parent.parent / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.S)
 
 
+assert BLOCKS
+
+
 @pytest.mark.parametrize("block", BLOCKS)
 def test_python_of_the_readme_runs(block):
     names: dict = {}

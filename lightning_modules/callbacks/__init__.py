@@ -2,6 +2,7 @@
 
 from lightning_modules.callbacks.attention_figure import AttentionFigure
 from lightning_modules.callbacks.backbone_export import BackboneExport
+from lightning_modules.callbacks.comparison import Comparison
 from lightning_modules.callbacks.confusion_figure import ConfusionFigure
 from lightning_modules.callbacks.last_checkpoint import LastCheckpoint
 from lightning_modules.callbacks.learning_curve import LearningCurve
@@ -11,6 +12,7 @@ from lightning_modules.callbacks.throughput import Throughput
 __all__ = [
     "AttentionFigure",
     "BackboneExport",
+    "Comparison",
     "ConfusionFigure",
     "LastCheckpoint",
     "LearningCurve",

@@ -36,7 +36,8 @@ class VideoClassifier(nn.Module):
 
     Args:
         backbone: ``[B, T, channels, H, W]`` video in [0, 1] → ``[B, T, C, h, w]`` features.
-        graph: Features → ``[B, D]`` vector, such as :class:`rstg_pyg.nn.RSTGToVec`.
+        graph: Features → ``[B, D]`` vector, such as :class:`rstg_pyg.nn.RSTGToVec`; it is given ``lengths`` and
+            ``return_attention_weights`` only where :meth:`forward` is.
         head: Vector → ``[B, classes]`` logits.
 
     Shapes:
@@ -70,7 +71,9 @@ class VideoClassifier(nn.Module):
             raise ValueError(f"Expected 'video' to be of shape [B, T, channels, H, W] (got {list(video.shape)})")
         if not video.is_floating_point():
             raise ValueError(f"Expected 'video' to be of floating point type, in [0, 1] (got {video.dtype})")
-        vector = self.graph(self.backbone(video), lengths=lengths, return_attention_weights=return_attention_weights)
+        features = self.backbone(video)
+        options = {} if lengths is None else {"lengths": lengths}
         if return_attention_weights:
-            return self.head(vector[0]), vector[1]
-        return self.head(vector)
+            vector, alpha = self.graph(features, return_attention_weights=True, **options)
+            return self.head(vector), alpha
+        return self.head(self.graph(features, **options))

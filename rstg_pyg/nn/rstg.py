@@ -124,6 +124,13 @@ class RSTG(nn.Module):
             if callable(reset := getattr(stage, "reset_parameters", None)):
                 reset()
 
+    def extra_repr(self) -> str:
+        """Show the arguments in ``repr``."""
+        return (
+            f"{self.in_channels}, {self.hidden_channels}, num_iterations={self.num_iterations}, "
+            f"schedule={self.schedule!r}"
+        )
+
     def forward(
         self,
         x: Tensor,

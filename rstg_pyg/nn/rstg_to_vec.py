@@ -12,7 +12,7 @@ class RSTGToVec(VolumeRSTG):
     """One vector per clip from a feature volume (paper §2.3, "RSTG-to-vec").
 
     Args:
-        readout: See :class:`NodesToVec`. The paper reads ``space_only`` out by ``"mean"``.
+        readout: See :class:`NodesToVec`; None is the paper's, ``"mean"`` for ``space_only`` and ``"last"`` otherwise.
         **volume_rstg: See :class:`VolumeRSTG`.
 
     Shapes:
@@ -20,9 +20,10 @@ class RSTGToVec(VolumeRSTG):
         - **output:** vector :math:`(B, D)`, attention :math:`(B, T, K, E)`
     """
 
-    def __init__(self, readout: Readout = "last", **volume_rstg: Any) -> None:
+    def __init__(self, readout: Readout | None = None, **volume_rstg: Any) -> None:
         super().__init__(**volume_rstg)
-        self.readout = NodesToVec(readout)
+        default: Readout = "mean" if self.rstg.schedule == "space_only" else "last"
+        self.readout = NodesToVec(default if readout is None else readout)
 
     def forward(
         self, volume: Tensor, lengths: Tensor | None = None, return_attention_weights: bool = False

@@ -46,7 +46,8 @@ class SpaceTimeGraph(BaseTransform):
         sigma: float = 1.0,
         num_classes: int | None = None,
     ) -> None:
-        self.pyramid = pyramid if isinstance(pyramid, GridPyramid) else GridPyramid(pyramid)
+        # Its own: it follows the volumes from device to device, which a model's must not.
+        self.pyramid = GridPyramid(pyramid.scales if isinstance(pyramid, GridPyramid) else pyramid)
         self.pos_map_size = pos_map_size
         self.sigma = sigma
         self.num_classes = num_classes

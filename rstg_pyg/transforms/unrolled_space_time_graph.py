@@ -31,8 +31,8 @@ class UnrolledSpaceTimeGraph(BaseTransform):
             ``(node, spatial, node)`` and ``(node, temporal, node)``.
 
     Raises:
-        ValueError: If ``x`` or ``edge_index`` is missing or of the wrong shape or type, ``x`` holds NaN or infinity,
-            or ``edge_index`` points outside the nodes.
+        ValueError: If there are other edge attributes, ``x`` or ``edge_index`` is missing or of the wrong shape or
+            type, ``x`` holds NaN or infinity, or ``edge_index`` points outside the nodes.
     """
 
     def __init__(self, to_hetero: bool = False) -> None:
@@ -41,6 +41,12 @@ class UnrolledSpaceTimeGraph(BaseTransform):
     def forward(self, data: Data) -> Data | HeteroData:
         """Unroll ``x`` and ``edge_index``."""
         x, edge_index = _checked_graph(data)
+        other_edge_attributes = [name for name in data.edge_attrs() if name != "edge_index"]
+        if other_edge_attributes:
+            raise ValueError(
+                f"Expected 'data' to have no edge attributes but 'edge_index', as temporal edges have none "
+                f"(got {other_edge_attributes})"
+            )
         num_nodes, num_frames, _ = x.shape
         first_node = torch.arange(num_frames, device=x.device) * num_nodes
         spatial = (edge_index[:, None, :] + first_node[:, None]).flatten(start_dim=1)

@@ -26,8 +26,8 @@ def draw_attention(
     """Draw who listens to whom in every frame of a clip.
 
     Upper row: the frame with its nodes (one marker a cell, larger for coarser scales) and the attention of every edge,
-    averaged over iterations; strong edges are opaque and wide. Lower row: how much each region is listened to, the sum
-    of attention over a node's listeners, sent back to the node's region.
+    averaged over iterations; strong edges (by magnitude) are opaque and wide. Lower row: how much each region is
+    listened to, the sum of attention over a node's listeners, sent back to the node's region.
 
     Args:
         video: ``[T, channels, H, W]`` in [0, 1], one or three channels.
@@ -60,14 +60,14 @@ def draw_attention(
     listened = torch.zeros(len(attention), pyramid.num_nodes).index_add_(1, source, attention)
     heat = pyramid.unpool(listened[..., None], (height, width))[:, 0]
     norm = Normalize(heat.min().item(), heat.max().item())
-    top = attention[shown].max().clamp(min=1e-6)
+    top = attention[shown].abs().max().clamp(min=1e-6)
 
     figure = Figure(figsize=(FRAME_INCHES * len(shown), 2 * FRAME_INCHES + 0.7), layout="constrained")
     axes = figure.subplots(2, len(shown), squeeze=False)
     wires = torch.stack([centres[source], centres[destination]], dim=1).flip(-1).numpy()
     for column, t in enumerate(shown):
         picture = video[t].permute(1, 2, 0).squeeze(-1).clamp(0, 1).numpy()
-        strength = (attention[t] / top).numpy()
+        strength = (attention[t].abs() / top).numpy()
         colours = colormaps["cividis"](strength)
         colours[:, 3] = strength
         for axis in axes[:, column]:

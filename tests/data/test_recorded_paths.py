@@ -72,6 +72,15 @@ def test_published_test_set(mnist_root):
     assert dataset[9_999][0].shape == (10, 1, 64, 64)
 
 
+def test_published_file_shows_the_synchrony_it_records():
+    with np.load(PUBLISHED_TEST_PATHS) as published:
+        coords, synchronous = published["coords"].astype(int), published["synchronous"]
+    move = np.diff(coords, axis=1)
+    np.testing.assert_array_equal((move[:, :, 0] == move[:, :, 1]).all(axis=(1, 2)), synchronous)
+    assert np.abs(move).max() == 10
+    assert (~synchronous).sum() == 123
+
+
 def test_published_paths_need_the_full_test_set(fake_mnist_root, digits):
     for wrong in (digits, DigitImages("test"), DigitImages("val", "mnist", root=fake_mnist_root)):
         with pytest.raises(ValueError, match=r"'digits' to be the full MNIST test set.*--data.source mnist"):

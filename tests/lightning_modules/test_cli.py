@@ -136,6 +136,12 @@ def test_missing_checkpoint_is_named(cli, tiny, tmp_path):
         cli("test", *tiny, "--run_dir", tmp_path, "--ckpt_path", "best")
 
 
+@pytest.mark.parametrize("subcommand", ["validate", "test", "predict"])
+def test_random_weights_are_not_scored(cli, tiny, tmp_path, subcommand):
+    with pytest.raises(SystemExit, match=rf"Expected '--ckpt_path' to be .* to {subcommand} \(got none\)"):
+        cli(subcommand, *tiny, "--run_dir", tmp_path)
+
+
 @pytest.mark.parametrize(("native", "precision"), [(True, "bf16-mixed"), (False, "32-true")])
 def test_precision_is_bfloat16_where_the_hardware_has_it(monkeypatch, native, precision):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: native)

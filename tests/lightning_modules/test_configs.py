@@ -5,6 +5,7 @@ from pytorch_lightning.cli import ReduceLROnPlateau
 from torch import nn
 
 from lightning_modules import DigitPretraining, VideoClassification
+from lightning_modules.backbone_weights import load_backbone_weights
 from lightning_modules.optimization import WarmupCosine
 
 VARIANTS = {
@@ -26,7 +27,8 @@ def instantiate(cli, tmp_path, *files):
 def test_every_config_is_tested_here(configs):
     assert {path.stem for path in (configs / "syncmnist").iterdir()} == {"paper", "cpu", *VARIANTS}
     assert {path.stem for path in (configs / "debug").iterdir()} == {"overfit", "limit", "profile"}
-    assert {path.stem for path in (configs / "pretrain").iterdir()} == {"digits"}
+    assert {path.stem for path in (configs / "pretrain").iterdir()} == {"digits", "demo_backbone"}
+    assert {path.name for path in configs.iterdir()} == {"syncmnist", "debug", "pretrain", "demo.yaml"}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -77,9 +79,23 @@ def test_pretraining(cli, configs, tmp_path):
     assert isinstance(run.model.scheduler(run.model.optimizer(run.model.parameters())), WarmupCosine)
 
 
-@pytest.mark.parametrize("file", ["syncmnist", "debug", "pretrain"])
+def test_demo_starts_from_the_backbone_that_is_shipped(cli, configs, tmp_path, monkeypatch):
+    monkeypatch.chdir(configs.parent)
+    run = instantiate(cli, tmp_path, configs / "demo.yaml")
+    pretraining = instantiate(cli, tmp_path, configs / "pretrain/digits.yaml", configs / "pretrain/demo_backbone.yaml")
+    network = run.model.network
+    drawn = network.backbone.convs[0].weight.clone()
+    report = load_backbone_weights(network.backbone, run.model.backbone_weights)
+    load_backbone_weights(pretraining.model.backbone, run.model.backbone_weights)
+    assert "6 tensors" in report
+    assert not torch.equal(network.backbone.convs[0].weight, drawn)
+    assert not any(parameter.requires_grad for parameter in network.backbone.parameters())
+    assert run.datamodule.hparams.num_digits[-1][1] == 3
+
+
+@pytest.mark.parametrize("file", ["syncmnist/*.yaml", "debug/*.yaml", "pretrain/*.yaml", "demo.yaml"])
 def test_config_says_what_it_is_and_how_to_run_it(configs, file):
-    for path in (configs / file).iterdir():
+    for path in configs.glob(file):
         comment = [line for line in path.read_text().splitlines() if line.startswith("#")]
         assert len(comment) >= 2
         assert any("python main.py fit --config configs/" in line for line in comment)

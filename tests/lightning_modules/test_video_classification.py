@@ -92,6 +92,29 @@ def test_plateau_divides_the_learning_rate_by_ten(tmp_path):
     assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-5)
 
 
+def test_plateau_lets_a_fit_without_validation_go_on(tmp_path):
+    module = VideoClassification(
+        network(), CLASSES, scheduler=lambda optimizer: ReduceLROnPlateau(optimizer, "val/loss")
+    )
+    with pytest.warns(RuntimeWarning, match="val/loss"):
+        trainer = fit(module, tmp_path, max_epochs=2)
+    assert trainer.global_step == 4
+
+
+def test_cosine_over_a_fit_without_end_is_an_error(tmp_path):
+    module = VideoClassification(network(), CLASSES, scheduler=WarmupCosine)
+    with pytest.raises(ValueError, match=r"Expected 'trainer.max_epochs'.*fit without end"):
+        fit(module, tmp_path, max_epochs=-1, max_time={"seconds": 5})
+
+
+def test_each_test_counts_its_own_confusion(tmp_path):
+    module = VideoClassification(network(), CLASSES)
+    trainer = fit(module, tmp_path)
+    for _ in range(2):
+        trainer.test(module, loader(), verbose=False)
+        assert module.test_confusion.compute().sum() == 8
+
+
 def test_warmup_cosine_follows_the_length_of_the_fit(tmp_path):
     rates = []
 

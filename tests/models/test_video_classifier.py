@@ -82,3 +82,37 @@ def test_bad_videos():
         classifier(torch.rand(4, 1, 24, 24))
     with pytest.raises(ValueError, match=r"floating point type, in \[0, 1\] \(got torch.uint8\)"):
         classifier(torch.zeros(1, 4, 1, 24, 24, dtype=torch.uint8))
+
+
+def test_takes_any_graph_from_features_to_a_vector():
+    mean = torch.nn.Sequential(torch.nn.Flatten(start_dim=3), torch.nn.AdaptiveAvgPool2d((16, 1)), torch.nn.Flatten(2))
+    classifier = VideoClassifier(
+        SmallCNN(1, widths=(8, 8, 16)), torch.nn.Sequential(mean, LastFrame()), torch.nn.Identity()
+    )
+    video = torch.rand(2, 3, 1, 24, 24)
+    torch.testing.assert_close(classifier(video), classifier.backbone(video)[:, -1].mean(dim=(-2, -1)))
+
+
+class LastFrame(torch.nn.Module):
+    def forward(self, x):
+        return x[:, -1]
+
+
+@pytest.mark.parametrize("schedule", ["all_temp", "one_temp", "time_only", "homogeneous"])
+def test_learns_what_only_the_order_of_the_frames_tells(schedule):
+    classifier = make_classifier(schedule=schedule, pyramid=(2, 1), input_norm="layer", norm="layer", residual=True)
+    label = torch.arange(16) % 2
+    frames = torch.rand(16, 4, 1, 16, 16) * 0.2
+    sweep = torch.zeros(4, 1, 16, 16)
+    for t in range(4):
+        sweep[t, :, :, 4 * t : 4 * t + 4] = 1.0  # a bar that moves to the right: class 0; backwards: class 1
+    video = frames + torch.where(label[:, None, None, None, None] == 0, sweep, sweep.flip(0))
+    optimizer = torch.optim.Adam(classifier.parameters(), lr=3e-3)
+    for _ in range(150):
+        loss = F.cross_entropy(classifier(video), label)
+        if loss < 0.05:
+            break
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.05

@@ -60,6 +60,14 @@ def test_padding_passes_through_and_changes_nothing(schedule):
     assert torch.equal(out[1, 2:], volume[1, 2:])
 
 
+def test_attention_can_be_got_at():
+    block = awake(RSTGBlock(5, 8)).double()
+    volume = torch.randn(2, 4, 5, 6, 6, dtype=torch.float64)
+    out, alpha = block(volume, return_attention_weights=True)
+    torch.testing.assert_close(out, block(volume))
+    torch.testing.assert_close(alpha, block.run(volume)[2])
+
+
 def test_inside_a_torchvision_backbone():
     resnet = torchvision.models.resnet18(weights=None).eval()
     clip = torch.randn(2, 3, 3, 64, 64)
@@ -97,6 +105,8 @@ def test_bad_volumes():
         block.step(torch.rand(1, 2, 5, 6, 6))
     with pytest.raises(ValueError, match="Expected 'schedule' to be one of"):
         RSTGBlock(5, 8, schedule="other")
+    with pytest.raises(ValueError, match=r"Expected 'channels' to be positive.*\(got -1\)"):
+        RSTGBlock(-1, 8)
 
 
 def test_to_vec_is_the_sum_over_nodes():
@@ -111,3 +121,13 @@ def test_to_vec_is_the_sum_over_nodes():
     torch.testing.assert_close(alpha, expected_alpha)
     assert alpha.shape == (2, 3, 3, 90)
     torch.testing.assert_close(to_vec(volume, torch.tensor([3, 2]))[1:], to_vec(volume[1:, :2]))
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_to_vec_reads_out_as_the_paper_does_unless_told(schedule):
+    torch.manual_seed(1)
+    default = RSTGToVec(channels=5, node_channels=8, schedule=schedule)
+    explicit = RSTGToVec("mean" if schedule == "space_only" else "last", channels=5, node_channels=8, schedule=schedule)
+    explicit.load_state_dict(default.state_dict())
+    volume = torch.randn(2, 3, 5, 6, 6)
+    torch.testing.assert_close(default(volume), explicit(volume))

@@ -92,6 +92,7 @@ def test_repr():
     [
         ({"x": None}, r"Expected 'data' to be a Data with tensors 'x' and 'edge_index'"),
         ({"edge_index": None}, r"Expected 'data' to be a Data with tensors 'x' and 'edge_index'"),
+        ({"edge_weight": torch.rand(2)}, r"no edge attributes but 'edge_index'.*\(got \['edge_weight'\]\)"),
         ({"x": torch.rand(2, 3)}, r"Expected 'x' to be of shape \[N, T, F\] .*\(got \[2, 3\]\)"),
         ({"x": torch.rand(0, 3, 1)}, r"without empty dimensions \(got \[0, 3, 1\]\)"),
         ({"x": torch.zeros(2, 3, 1, dtype=torch.long)}, r"floating point type \(got torch.int64\)"),
