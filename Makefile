@@ -1,4 +1,4 @@
-# make demo   train, test and look at a small model on real digits (about 15 minutes on two CPU cores)
+# make demo   train, test and look at a small model on real digits (about 13 minutes on two CPU cores)
 # make test   format, lint, types and tests
 # make venv   the environment both need, in .venv
 
@@ -9,7 +9,7 @@ TORCH_SCATTER := $(shell sed -n 's/^torch-scatter==//p' constraints.txt)
 # A torch-scatter build fits one version of torch alone, which pip's own wheel cache does not know.
 WHEELS ?= $(HOME)/.cache/rstg-pyg/wheels/torch-$(TORCH)-$(notdir $(PYTHON))
 
-# glibc hands freed tensors back to the system, and the page faults that follow halve training speed on CPUs.
+# glibc hands freed tensors back to the system, and the page faults that follow slow training on CPUs: see the README.
 export MALLOC_MMAP_THRESHOLD_ ?= 4294967296
 export MALLOC_TRIM_THRESHOLD_ ?= 17179869184
 export MALLOC_TOP_PAD_ ?= 268435456

@@ -39,8 +39,9 @@ def test_locate_loss_of_one_digit_by_hand():
     box = torch.tensor([[0.0, 0.0, 0.5, 0.6]])  # of the 2×2 positions, (0.25, 0.25) alone is inside
     label = torch.tensor([1])
     located = torch.zeros(1, 2 + 3, 2, 2)
-    located[0, 1, 0, 0] = located[0, 2, 0, 1] = located[0, 2, 1, 0] = located[0, 2, 1, 1] = math.log(2.0)
+    located[0, 1, 0, 0] = located[0, 2, 0, 1] = located[0, 2, 1, 0] = math.log(2.0)  # 2 : 1 : 1 for what is right
     located[0, 3:, 0, 0] = torch.tensor([0.0, (0.3 - 0.25) / 0.3])  # the centre is (0.25, 0.3), 0.3 half a width
     located[0, 3:, 1, 1] = 7.0  # nobody asks there
-    expected = -math.log(0.5)  # each of the four says 2 : 1 : 1 for what is right
+    on_digit, elsewhere = math.log(2), (math.log(2) + math.log(2) + math.log(3)) / 3  # the last says 1 : 1 : 1
+    expected = on_digit + elsewhere
     torch.testing.assert_close(locate_loss(located, label, box), torch.tensor(expected))
