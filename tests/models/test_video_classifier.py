@@ -16,6 +16,18 @@ def make_classifier(**graph):
     )
 
 
+def loss_after_training(classifier, video, label):
+    optimizer = torch.optim.Adam(classifier.parameters(), lr=3e-3)
+    for _ in range(150):
+        loss = F.cross_entropy(classifier(video), label)
+        if loss < 0.05:
+            break
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return loss
+
+
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_overfits_sixteen_videos(schedule):
     classifier = make_classifier(
@@ -32,15 +44,7 @@ def test_overfits_sixteen_videos(schedule):
     patterns = torch.stack([torch.zeros(16, 16), stripes[:, None].expand(16, 16), stripes.expand(16, 16)])
     patterns = torch.cat([patterns, (stripes * stripes[:, None])[None]])
     video = 0.5 * patterns[label][:, None, None] + 0.5 * torch.rand(16, 3, 1, 16, 16)
-    optimizer = torch.optim.Adam(classifier.parameters(), lr=3e-3)
-    for _ in range(150):
-        loss = F.cross_entropy(classifier(video), label)
-        if loss < 0.05:
-            break
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert loss < 0.05
+    assert loss_after_training(classifier, video, label) < 0.05
     assert (classifier(video).argmax(dim=1) == label).all()
 
 
@@ -107,12 +111,4 @@ def test_learns_what_only_the_order_of_the_frames_tells(schedule):
     for t in range(4):
         sweep[t, :, :, 4 * t : 4 * t + 4] = 1.0  # a bar that moves to the right: class 0; backwards: class 1
     video = frames + torch.where(label[:, None, None, None, None] == 0, sweep, sweep.flip(0))
-    optimizer = torch.optim.Adam(classifier.parameters(), lr=3e-3)
-    for _ in range(150):
-        loss = F.cross_entropy(classifier(video), label)
-        if loss < 0.05:
-            break
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert loss < 0.05
+    assert loss_after_training(classifier, video, label) < 0.05
