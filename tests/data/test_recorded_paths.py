@@ -6,7 +6,7 @@ from data import NO_PAIR, PUBLISHED_TEST_PATHS, DigitImages, SyncMNIST, pair_to_
 
 
 @pytest.fixture(scope="module")
-def test_digits(fake_mnist_root):
+def mnist_test_digits(fake_mnist_root):
     return DigitImages("test", "mnist", root=fake_mnist_root)
 
 
@@ -30,8 +30,8 @@ def save(tmp_path):
     return save
 
 
-def test_recorded_videos(arrays, save, test_digits):
-    dataset = SyncMNIST.from_paths(save(arrays), test_digits)
+def test_recorded_videos(arrays, save, mnist_test_digits):
+    dataset = SyncMNIST.from_paths(save(arrays), mnist_test_digits)
     assert len(dataset) == 2
     assert dataset.num_frames == 4
     paths = dataset.paths([1, 0])
@@ -47,11 +47,13 @@ def test_recorded_videos(arrays, save, test_digits):
     canvas = np.zeros((100, 100))
     row, column = (int(c) for c in arrays["coords"][1, 2, 0])
     arrays["coords"][1, :, 1:] = arrays["coords"][1, :, :1]
-    canvas[row : row + 28, column : column + 28] = np.where(test_digits.images[7] >= 10, test_digits.images[7], 0)
+    canvas[row : row + 28, column : column + 28] = np.where(
+        mnist_test_digits.images[7] >= 10, mnist_test_digits.images[7], 0
+    )
     reference = torch.nn.functional.interpolate(
         torch.from_numpy(canvas)[None, None], size=64, mode="bilinear", antialias=True
     )[0, 0]
-    frame = SyncMNIST.from_paths(save(arrays), test_digits)[1][0][2, 0].double()
+    frame = SyncMNIST.from_paths(save(arrays), mnist_test_digits)[1][0][2, 0].double()
     torch.testing.assert_close(frame, reference, atol=0.5 + 1e-9, rtol=0)
 
 
@@ -87,30 +89,30 @@ def test_published_paths_need_the_full_test_set(fake_mnist_root, digits):
             SyncMNIST.from_paths(PUBLISHED_TEST_PATHS, wrong)
 
 
-def test_missing_file_is_named(tmp_path, test_digits):
+def test_missing_file_is_named(tmp_path, mnist_test_digits):
     with pytest.raises(FileNotFoundError, match=r"gone.npz, which does not exist. The published test set can be"):
-        SyncMNIST.from_paths(tmp_path / "gone.npz", test_digits)
+        SyncMNIST.from_paths(tmp_path / "gone.npz", mnist_test_digits)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.95])
-def test_truncated_file_is_named(tmp_path, test_digits, share):
+def test_truncated_file_is_named(tmp_path, mnist_test_digits, share):
     whole = PUBLISHED_TEST_PATHS.read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(ValueError, match=r"cut.npz to be a whole npz file, but it is damaged"):
-        SyncMNIST.from_paths(tmp_path / "cut.npz", test_digits)
+        SyncMNIST.from_paths(tmp_path / "cut.npz", mnist_test_digits)
 
 
 @pytest.mark.parametrize("content", [b"no archive at all", np.lib.format.magic(1, 0), b"PK\x03\x04"])
-def test_other_files_are_named(tmp_path, test_digits, content):
+def test_other_files_are_named(tmp_path, mnist_test_digits, content):
     (tmp_path / "other.npz").write_bytes(content)
     with pytest.raises(ValueError, match=r"other.npz to be a whole npz file, but it is damaged"):
-        SyncMNIST.from_paths(tmp_path / "other.npz", test_digits)
+        SyncMNIST.from_paths(tmp_path / "other.npz", mnist_test_digits)
 
 
-def test_plain_npy_is_named(tmp_path, test_digits):
+def test_plain_npy_is_named(tmp_path, mnist_test_digits):
     np.save(tmp_path / "array.npy", np.zeros(3))
     with pytest.raises(ValueError, match=r"array.npy to be a whole npz file"):
-        SyncMNIST.from_paths(tmp_path / "array.npy", test_digits)
+        SyncMNIST.from_paths(tmp_path / "array.npy", mnist_test_digits)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +135,7 @@ def test_plain_npy_is_named(tmp_path, test_digits):
         ({"coords": np.array([None])}, r"to be a whole npz file, but it is damaged \(Object arrays"),
     ],
 )
-def test_what_does_not_fit_is_named(arrays, save, test_digits, changes, message):
+def test_what_does_not_fit_is_named(arrays, save, mnist_test_digits, changes, message):
     kept = {name: array for name, array in (arrays | changes).items() if array is not None}
     with pytest.raises(ValueError, match=message):
-        SyncMNIST.from_paths(save(kept), test_digits)
+        SyncMNIST.from_paths(save(kept), mnist_test_digits)
