@@ -43,5 +43,5 @@ class SmallCNN(nn.Module):
             )
         frames = video.flatten(end_dim=1).to(memory_format=torch.channels_last)
         for conv in self.convs:
-            frames = F.relu(F.max_pool2d(conv(frames), kernel_size=2))
+            frames = F.relu(F.max_pool2d(conv(frames), kernel_size=2), inplace=True)
         return frames.unflatten(0, video.shape[:2])

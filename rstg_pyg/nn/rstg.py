@@ -177,6 +177,7 @@ class RSTG(nn.Module):
         group: OptTensor = None,
         state: State | None = None,
         return_attention_weights: bool = False,
+        inplace: bool = False,
     ) -> tuple[Tensor, State] | tuple[Tensor, State, Tensor]:
         """Run the graph over the next frame of a stream: :meth:`forward` without the time axis.
 
@@ -188,16 +189,22 @@ class RSTG(nn.Module):
             group: ``[N]``.
             state: State returned by the previous step; None at the first frame.
             return_attention_weights: Also return the attention ``[B, K, E]``.
+            inplace: Write the new state over ``state``, so that a stream's state stays where it is; gradients must be
+                off.
 
         Returns:
             ``[B, N, D]`` node features, the state and, if asked for, the attention.
         """
+        if inplace and torch.is_grad_enabled():
+            raise ValueError("Expected 'inplace' to be False where gradients are on (got True)")
         if frame.dim() != 3:
             raise ValueError(f"Expected 'frame' to be of shape [B, N, C] (got {list(frame.shape)})")
-        out, state, *alpha = self(
+        out, after, *alpha = self(
             frame[:, None], edge_index, pos_map, edge_weight, group, state, None, return_attention_weights
         )
-        return (out[:, 0], state, *(a[:, 0] for a in alpha))
+        if inplace and state is not None:
+            after = tuple(old.copy_(new) for old, new in zip(state, after, strict=True))
+        return (out[:, 0], after, *(a[:, 0] for a in alpha))
 
     def reset_state(self, state: State, reset: Tensor) -> State:
         """Start some samples of a batch of streams anew.
@@ -315,9 +322,10 @@ def _num_edges(edge_index: Adj) -> int:
 def _per_frame(function: Callable[[Tensor], tuple[Tensor, ...]], x: Tensor, valid: OptTensor) -> tuple[Tensor, ...]:
     """Apply ``function`` to all frames of ``[B, T, ...]``, or to the valid ones alone with zeros elsewhere.
 
-    Padding must not enter batch statistics, and need not cost anything.
+    Padding must not enter batch statistics, and need not cost anything. Frames lie time first in memory, as the
+    recurrent calls read and leave them, so that no stage has to copy.
     """
     if valid is None:
-        return function(x)
+        return tuple(out.transpose(0, 1) for out in function(x.transpose(0, 1)))
     outs = function(x[valid])
     return tuple(out.new_zeros(*valid.shape, *out.shape[1:]).index_put((valid,), out) for out in outs)

@@ -11,10 +11,17 @@ from torch_geometric.nn.dense import Linear
 from torch_geometric.typing import Adj, OptTensor, PairTensor
 from torch_geometric.utils import is_sparse, softmax, to_edge_index
 
+from rstg_pyg.nn.fused_gather import gather_messages
 from rstg_pyg.nn.norm import node_norm
 
 Attention = Literal["dot", "additive", "sum"]
 ATTENTIONS = ("dot", "additive", "sum")
+MESSAGE_METHODS = ("propagate", "message", "aggregate", "update", "edge_updater", "edge_update")
+MESSAGE_HOOKS = tuple(
+    f"_{method}_forward{kind}_hooks"
+    for method in ("propagate", "message", "aggregate", "edge_update")
+    for kind in ("", "_pre")
+)
 
 
 class RSTGConv(MessagePassing):
@@ -63,9 +70,15 @@ class RSTGConv(MessagePassing):
     :math:`(\sum N, F)`, an :class:`~torch_geometric.EdgeIndex` and a ``torch.sparse`` transposed adjacency give the
     same numbers.
 
+    :meth:`message` and its aggregation define the layer. Where nothing looks at single messages, the same sums come
+    from :func:`~rstg_pyg.nn.fused_gather.gather_messages`, faster and in memory that does not grow with E;
+    ``fused = False`` on the class or on a layer keeps to the definition.
+
     Raises:
         ValueError: If an argument is outside its choices, or an input has the wrong rank, size or type.
     """
+
+    fused: bool = True
 
     def __init__(
         self,
@@ -199,9 +212,18 @@ class RSTGConv(MessagePassing):
         else:
             key, query = source[..., :1], destination[..., :1]
 
-        alpha = self.edge_updater(edge_index, score=(key, query), edge_weight=edge_weight, edge_mask=edge_mask)
-        size = (source.size(-2), destination.size(-2))
-        gathered = self.propagate(edge_index, size, hidden=(send, receive), alpha=alpha)
+        fused = self._can_fuse(edge_index)
+        if fused and self.attention == "dot" and _few_pairs(key, query, edge_index):
+            score = _dot_products(key, query, edge_index)
+            alpha = self._weigh(score, edge_weight, edge_mask, edge_index[1], query.size(-2))
+        else:
+            alpha = self.edge_updater(edge_index, score=(key, query), edge_weight=edge_weight, edge_mask=edge_mask)
+        if fused:
+            second = self.lin_send
+            gathered = gather_messages(send, receive, alpha.squeeze(-1), second.weight, second.bias, edge_index)
+        else:
+            size = (source.size(-2), destination.size(-2))
+            gathered = self.propagate(edge_index, size, hidden=(send, receive), alpha=alpha)
 
         out = self._update(torch.cat([destination, gathered], dim=-1), group)
         if self.residual:
@@ -227,21 +249,27 @@ class RSTGConv(MessagePassing):
     ) -> Tensor:
         """Attention of every edge, ``[*, E, 1]`` (eq. 4)."""
         if self.attention == "dot":
-            alpha = (score_j * score_i).sum(dim=-1, keepdim=True)
-            alpha = alpha / math.sqrt(self.out_channels) if self.normalize else alpha
+            score = (score_j * score_i).sum(dim=-1, keepdim=True)
         elif self.attention == "additive":
-            alpha = F.leaky_relu(score_j + score_i, negative_slope=0.2)
+            score = F.leaky_relu(score_j + score_i, negative_slope=0.2)
         else:
-            alpha = torch.ones_like(score_j)
+            score = torch.ones_like(score_j)
+        return self._weigh(score, edge_weight, edge_mask, index, size_i)
 
+    def _weigh(
+        self, alpha: Tensor, edge_weight: OptTensor, edge_mask: OptTensor, index: Tensor, num_nodes: int | None
+    ) -> Tensor:
+        """Attention of the scores ``[*, E, 1]``."""
         if edge_mask is not None:
             edge_mask = edge_mask.unsqueeze(-1)
         if self.normalize:
+            if self.attention == "dot":
+                alpha = alpha / math.sqrt(self.out_channels)
             # The softmax of a neighbourhood sums small numbers: never in half precision.
             alpha = alpha.float() if alpha.dtype in (torch.float16, torch.bfloat16) else alpha
             if edge_mask is not None:
                 alpha = alpha.masked_fill(~edge_mask, torch.finfo(alpha.dtype).min)
-            alpha = softmax(alpha, index, num_nodes=size_i, dim=self.node_dim)
+            alpha = softmax(alpha, index, num_nodes=num_nodes, dim=self.node_dim)
         if edge_mask is not None:
             alpha = alpha * edge_mask
         if edge_weight is not None:
@@ -260,6 +288,22 @@ class RSTGConv(MessagePassing):
             return outs[0]
         one_hot = F.one_hot(group, self.num_groups).to(outs[0].dtype)
         return (torch.stack(outs, dim=-1) * one_hot[:, None, :]).sum(dim=-1)
+
+    def _can_fuse(self, edge_index: Adj) -> bool:
+        """Whether nothing looks at single messages: no subclass, hook, explainer, compiler or sparse adjacency."""
+        cls = type(self)
+        return (
+            self.fused
+            and not self.explain
+            and not is_sparse(edge_index)
+            and not torch.compiler.is_compiling()
+            and not torch._C._are_functorch_transforms_active()
+            and all(getattr(cls, name) is getattr(RSTGConv, name) for name in MESSAGE_METHODS)
+            and not any(getattr(self, name) for name in MESSAGE_HOOKS)
+            and type(self.lin_send) is Linear
+            and not self.lin_send._forward_hooks
+            and not self.lin_send._forward_pre_hooks
+        )
 
     def _check_features(self, source: Tensor, destination: Tensor, pos_map: OptTensor, group: OptTensor) -> None:
         for x in (source, destination):
@@ -295,7 +339,8 @@ class RSTGConv(MessagePassing):
             raise ValueError("Expected 'group' to be None in a layer with num_groups=1")
 
     def _check_edges(self, edge_index: Adj, edge_weight: OptTensor, edge_mask: OptTensor) -> None:
-        # PyG checks edge_index itself. One value too few would be broadcast, to all edges without a word.
+        self._check_input(edge_index, None)
+        # One value too few would be broadcast, to all edges without a word.
         num_edges = "E" if is_sparse(edge_index) else edge_index.size(-1)
         if edge_weight is not None and (edge_weight.dim() != 1 or num_edges not in ("E", edge_weight.size(0))):
             raise ValueError(f"Expected 'edge_weight' to be of shape [{num_edges}] (got {list(edge_weight.shape)})")
@@ -310,3 +355,15 @@ class RSTGConv(MessagePassing):
             f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, attention={self.attention!r}, "
             f"normalize={self.normalize}, pos_channels={self.pos_channels}, num_groups={self.num_groups})"
         )
+
+
+def _few_pairs(key: Tensor, query: Tensor, edge_index: Tensor) -> bool:
+    """Whether the products of all pairs of nodes need far less memory than the features of all edges."""
+    return 8 * key.size(-2) * query.size(-2) <= edge_index.size(1) * key.size(-1)
+
+
+def _dot_products(key: Tensor, query: Tensor, edge_index: Tensor) -> Tensor:
+    """Product of the two ends of every edge, ``[*, E, 1]``, picked from those of all pairs of nodes."""
+    products = (query @ key.mT).flatten(start_dim=-2)
+    source, destination = edge_index
+    return products.index_select(-1, destination * key.size(-2) + source).unsqueeze(-1)

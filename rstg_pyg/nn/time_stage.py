@@ -1,6 +1,6 @@
 """The time stage: one recurrent cell per node, weights shared by all nodes."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,8 @@ class TimeStage(nn.Module):
     .. math::
         \mathbf{h}_i^t = f_{time}(\mathbf{v}_i^t, \mathbf{h}_i^{t-1})
 
-    Every node is one row of a batch of :math:`B \cdot N` sequences, so the whole clip is one fused recurrent call.
+    Every node is one row of a batch of :math:`B \cdot N` sequences, so the whole clip is one fused recurrent call; the
+    single frame of a stream is one call of the cell, as a sequence kernel would prepare its weights anew each time.
 
     Args:
         channels: Size D of the node features and of the state.
@@ -59,27 +60,22 @@ class TimeStage(nn.Module):
         """
         num_clips, num_frames, num_nodes, _ = x.shape
         sequence = x.permute(1, 0, 2, 3).reshape(num_frames, num_clips * num_nodes, self.channels)
-        before: Tensor | tuple[Tensor, ...] | None = None
-        if state is not None:
-            rows = tuple(s.reshape(1, num_clips * num_nodes, self.channels).contiguous() for s in state)
-            before = rows if self.num_states == 2 else rows[0]
-
-        if lengths is None:
-            out, after = self.rnn(sequence, before)
-        else:
+        before = None if state is None else tuple(s.reshape(1, num_clips * num_nodes, self.channels) for s in state)
+        if lengths is not None:
             # Packing needs at least one frame a row: rows without one run a frame that is discarded below.
-            packed = pack_padded_sequence(
-                sequence, lengths.clamp(min=1).repeat_interleave(num_nodes).cpu(), enforce_sorted=False
-            )
-            out, after = self.rnn(packed, before)
-            out, _ = pad_packed_sequence(out, total_length=num_frames)
+            frames = lengths.clamp(min=1).repeat_interleave(num_nodes).cpu()
+            packed, after = self._run(pack_padded_sequence(sequence, frames, enforce_sorted=False), before)
+            out, _ = pad_packed_sequence(packed, total_length=num_frames)
+        elif num_frames == 1 and before is not None:
+            after = self._step(sequence[0], before)
+            out = after[0]
+        else:
+            out, after = self._run(sequence, before)
 
         out = out.view(num_frames, num_clips, num_nodes, self.channels).permute(1, 0, 2, 3)
         if self.residual:
             out = out + x
-        states = tuple(
-            s.view(num_clips, num_nodes, self.channels) for s in (after if self.num_states == 2 else (after,))
-        )
+        states = tuple(s.view(num_clips, num_nodes, self.channels) for s in after)
         if lengths is not None:
             beyond = torch.arange(num_frames, device=x.device) >= lengths[:, None]
             out = out.masked_fill(beyond[:, :, None, None], 0.0)
@@ -87,3 +83,21 @@ class TimeStage(nn.Module):
             old = state if state is not None else tuple(torch.zeros_like(s) for s in states)
             states = tuple(torch.where(empty, o.to(s.dtype), s) for o, s in zip(old, states, strict=True))
         return out, states
+
+    def _run(self, sequence: Any, before: State | None) -> tuple[Any, State]:
+        if self.num_states == 1:
+            out, after = self.rnn(sequence, None if before is None else before[0].contiguous())
+            return out, (after,)
+        states = None if before is None else tuple(s.contiguous() for s in before)
+        if torch.is_autocast_enabled("cpu") and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            # Autocast sends an LSTM to oneDNN in half precision even where oneDNN has none (torch 2.14).
+            with torch.backends.mkldnn.flags(enabled=False):
+                return self.rnn(sequence, states)
+        return self.rnn(sequence, states)
+
+    def _step(self, frame: Tensor, before: State) -> State:
+        weights = self.rnn.all_weights[0]
+        if self.num_states == 2:
+            return torch.lstm_cell(frame, tuple(s[0] for s in before), *weights)
+        cell = torch.gru_cell if self.rnn.mode == "GRU" else torch.rnn_tanh_cell
+        return (cell(frame, before[0][0], *weights),)

@@ -148,6 +148,21 @@ def test_streaming_equals_whole_clip(rstg, clip):
     torch.testing.assert_close(state, last_state)
 
 
+def test_streaming_in_place_keeps_the_state_where_it_is(rstg, clip):
+    whole, last_state = rstg(clip, EDGES)
+    with torch.no_grad():
+        _, state = rstg.step(clip[:, 0], EDGES, inplace=True)
+        places = [tensor.data_ptr() for tensor in state]
+        for t in range(1, 5):
+            out, after = rstg.step(clip[:, t], EDGES, state=state, inplace=True)
+            assert all(new is old for new, old in zip(after, state, strict=True))
+            torch.testing.assert_close(out, whole[:, t])
+    assert places == [tensor.data_ptr() for tensor in state]
+    torch.testing.assert_close(state, last_state)
+    with pytest.raises(ValueError, match="Expected 'inplace' to be False where gradients are on"):
+        rstg.step(clip[:, 0], EDGES, state=state, inplace=True)
+
+
 @settings(max_examples=20, deadline=None)
 @given(schedule=st.sampled_from(SCHEDULES), rnn=st.sampled_from(RNNS), chunks=st.lists(st.integers(1, 4), max_size=4))
 def test_chunks_of_any_size_equal_the_whole_clip(schedule, rnn, chunks):

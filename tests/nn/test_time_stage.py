@@ -32,6 +32,22 @@ def test_a_state_continues_the_clip():
     torch.testing.assert_close(state, last)
 
 
+@pytest.mark.parametrize("rnn", ["lstm", "gru", "rnn"])
+def test_bfloat16_autocast_runs_on_any_processor_and_is_near_float32(rnn, device):
+    stage = TimeStage(16, rnn).to(device)
+    x = torch.randn(2, 5, 3, 16, device=device, requires_grad=True)
+    expected, _ = stage(x)
+    with torch.autocast(device.type, torch.bfloat16):
+        out, _ = stage(x)
+        first, state = stage(x[:, :4])
+        last, _ = stage(x[:, 4:], state)
+    torch.testing.assert_close(out.float(), expected, rtol=0.02, atol=0.02)
+    torch.testing.assert_close(torch.cat([first, last], dim=1).float(), expected, rtol=0.02, atol=0.02)
+    (gradient,) = torch.autograd.grad(expected.square().sum(), x)
+    (half_gradient,) = torch.autograd.grad(out.float().square().sum(), x)
+    torch.testing.assert_close(half_gradient, gradient, rtol=0.1, atol=0.02)
+
+
 def test_residual_adds_the_input_to_the_output_alone():
     plain, residual = TimeStage(4).double(), TimeStage(4, residual=True).double()
     residual.load_state_dict(plain.state_dict())

@@ -1,0 +1,124 @@
+"""The fast route of the space stage: send and gather without keeping a message in memory."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from rstg_pyg.nn import edge_ops
+
+# Bytes of the messages [edges, D] worked on at a time: on a CPU, what its caches hold.
+CPU_TILE = 2**20
+CUDA_TILE = 2**28
+
+
+def gather_messages(
+    send: Tensor, receive: Tensor, alpha: Tensor, weight: Tensor, bias: Tensor, edge_index: Tensor
+) -> Tensor:
+    r"""Weighted sum of the messages that arrive at each node (paper eq. 1–3).
+
+    .. math::
+        \mathbf{g}_i = \sum_{j \in \mathcal{N}(i)}
+            \alpha_{ji} \, \sigma(W \sigma(\mathbf{s}_j + \mathbf{r}_i) + \mathbf{b})
+
+    The same function as :meth:`RSTGConv.message` and its aggregation. Edges are worked through in tiles that fit the
+    cache, and the backward pass computes every tile anew: memory grows with the nodes, not with the edges.
+
+    Args:
+        send: ``[*, Ns, D]`` what the sources bring to the first layer, their position included.
+        receive: ``[*, N, D]`` what the destinations bring to it, its bias included.
+        alpha: ``[*, E]`` attention.
+        weight: ``[D, D]`` of the second layer.
+        bias: ``[D]`` of the second layer.
+        edge_index: ``[2, E]`` int64, sources and destinations.
+
+    Returns:
+        ``[*, N, D]``, of autocast's type where that is on.
+    """
+    device = send.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        send, receive, weight, bias = (tensor.to(dtype) for tensor in (send, receive, weight, bias))
+    batch = send.shape[:-2]
+    if not batch == receive.shape[:-2] == alpha.shape[:-1]:
+        batch = torch.broadcast_shapes(batch, receive.shape[:-2], alpha.shape[:-1])
+    graphs = batch.numel()
+    out = _GatherMessages.apply(
+        send.expand(*batch, -1, -1).reshape(graphs, *send.shape[-2:]),
+        receive.expand(*batch, -1, -1).reshape(graphs, *receive.shape[-2:]),
+        alpha.to(send.dtype).expand(*batch, -1).reshape(graphs, alpha.size(-1)),
+        weight,
+        bias,
+        edge_index,
+    )
+    return out.view(*batch, *receive.shape[-2:])
+
+
+class _GatherMessages(torch.autograd.Function):
+    """:func:`gather_messages` of ``[G, Ns, D]``, ``[G, N, D]`` and ``[G, E]``."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, send: Tensor, receive: Tensor, alpha: Tensor, weight: Tensor, bias: Tensor, edge_index: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(send, receive, alpha, weight, bias, edge_index)
+        out = torch.zeros_like(receive)
+        for graphs, edges in _tiles(send, edge_index):
+            source, destination = edge_index[:, edges]
+            hidden = edge_ops.lift(send[graphs], receive[graphs], source, destination)
+            message = _second_layer(hidden, weight, bias)
+            edge_ops.gather(message, alpha[graphs, edges], destination, out[graphs])
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            return _differentiable_backward(ctx, grad_out)
+        send, receive, alpha, weight, bias, edge_index = ctx.saved_tensors
+        grad_send, grad_receive, grad_alpha = map(torch.zeros_like, (send, receive, alpha))
+        # Half-precision gradients are summed over the tiles in float32.
+        sum_dtype = torch.promote_types(weight.dtype, torch.float32)
+        grad_weight, grad_bias = (torch.zeros_like(tensor, dtype=sum_dtype) for tensor in (weight, bias))
+        for graphs, edges in _tiles(send, edge_index):
+            source, destination = edge_index[:, edges]
+            hidden = edge_ops.lift(send[graphs], receive[graphs], source, destination)
+            message = _second_layer(hidden, weight, bias)
+            grad, grad_alpha[graphs, edges] = edge_ops.gather_backward(
+                grad_out[graphs], message, alpha[graphs, edges], destination
+            )
+            rows = grad.flatten(end_dim=1)
+            grad_weight += torch.mm(rows.t(), hidden.flatten(end_dim=1))
+            grad_bias += rows.sum(dim=0, dtype=sum_dtype)
+            grad_hidden = torch.mm(rows, weight).view_as(hidden)
+            edge_ops.lift_backward(grad_hidden, hidden, source, destination, grad_send[graphs], grad_receive[graphs])
+        return grad_send, grad_receive, grad_alpha, grad_weight.to(weight.dtype), grad_bias.to(bias.dtype), None
+
+
+def _tiles(send: Tensor, edge_index: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Graphs and edges of each tile: some whole graphs or, of a large graph, some edges."""
+    num_graphs, _, channels = send.shape
+    num_edges = edge_index.size(1)
+    rows = max((CUDA_TILE if send.is_cuda else CPU_TILE) // (channels * send.element_size()), 1)
+    graph_step, edge_step = max(rows // max(num_edges, 1), 1), min(rows, max(num_edges, 1))
+    for graph in range(0, num_graphs, graph_step):
+        for edge in range(0, num_edges, edge_step):
+            yield slice(graph, graph + graph_step), slice(edge, edge + edge_step)
+
+
+def _second_layer(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return torch.addmm(bias, hidden.flatten(end_dim=1), weight.t()).view_as(hidden)
+
+
+def _differentiable_backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
+    """The gradients as functions that have gradients themselves, by plain operations on all edges at once."""
+    *inputs, (source, destination) = ctx.saved_tensors
+    send, receive, alpha, weight, bias = inputs
+    hidden = F.relu(send.index_select(1, source) + receive.index_select(1, destination))
+    message = alpha[..., None] * F.relu(F.linear(hidden, weight, bias))
+    out = torch.zeros_like(receive).index_add(1, destination, message)
+    needed = ctx.needs_input_grad[:-1]
+    wanted = [tensor for tensor, need in zip(inputs, needed, strict=True) if need]
+    grads = iter(torch.autograd.grad(out, wanted, grad_out, create_graph=True))
+    return (*(next(grads) if need else None for need in needed), None)
