@@ -1,6 +1,7 @@
 """What the fused space stage does along edges, between its matrix products, in PyTorch operations.
 
 Shapes: G graphs that share E edges, from Ns sources to N destinations; ``source`` and ``destination`` are ``[E]``.
+Sums over edges (``out``, ``grad_send``, ``grad_receive``) are contiguous, and float32 where the rest is half precision.
 """
 
 import torch
@@ -14,7 +15,7 @@ def lift(send: Tensor, receive: Tensor, source: Tensor, destination: Tensor) -> 
 
 def gather(message: Tensor, alpha: Tensor, destination: Tensor, out: Tensor) -> None:
     """Add alpha · ReLU(message) of ``[G, E, D]`` and ``[G, E]`` to ``out [G, N, D]``; ``message`` is overwritten."""
-    out.index_add_(1, destination, message.relu_().mul_(alpha[..., None]))
+    out.index_add_(1, destination, message.relu_().mul_(alpha[..., None]).to(out.dtype))
 
 
 def gather_backward(grad: Tensor, message: Tensor, alpha: Tensor, destination: Tensor) -> tuple[Tensor, Tensor]:
@@ -35,7 +36,7 @@ def lift_backward(
 
     ``grad [G, E, D]`` is overwritten.
     """
-    _through_relu(grad, hidden)
+    grad = _through_relu(grad, hidden).to(grad_send.dtype)
     grad_send.index_add_(1, source, grad)
     grad_receive.index_add_(1, destination, grad)
 

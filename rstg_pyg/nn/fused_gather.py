@@ -1,6 +1,8 @@
 """The fast route of the space stage: send and gather without keeping a message in memory."""
 
 from collections.abc import Iterator
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -10,7 +12,7 @@ from torch.nn import functional as F
 from rstg_pyg.nn import edge_ops
 
 # Bytes of the messages [edges, D] worked on at a time: on a CPU, what its caches hold.
-CPU_TILE = 2**20
+CPU_TILE = 3 * 2**18
 CUDA_TILE = 2**28
 
 
@@ -38,7 +40,8 @@ def gather_messages(
         ``[*, N, D]``, of autocast's type where that is on.
     """
     device = send.device.type
-    if torch.is_autocast_enabled(device):
+    # As in PyTorch's own operations, autocast leaves float64 as it is; a device without autocast has no such state.
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device) and send.dtype != torch.float64:
         dtype = torch.get_autocast_dtype(device)
         send, receive, weight, bias = (tensor.to(dtype) for tensor in (send, receive, weight, bias))
     batch = send.shape[:-2]
@@ -64,36 +67,55 @@ class _GatherMessages(torch.autograd.Function):
         ctx: Any, send: Tensor, receive: Tensor, alpha: Tensor, weight: Tensor, bias: Tensor, edge_index: Tensor
     ) -> Tensor:
         ctx.save_for_backward(send, receive, alpha, weight, bias, edge_index)
-        out = torch.zeros_like(receive)
+        ops, out = _edge_ops(send), _zero_sum(receive)
         for graphs, edges in _tiles(send, edge_index):
             source, destination = edge_index[:, edges]
-            hidden = edge_ops.lift(send[graphs], receive[graphs], source, destination)
+            hidden = ops.lift(send[graphs], receive[graphs], source, destination)
             message = _second_layer(hidden, weight, bias)
-            edge_ops.gather(message, alpha[graphs, edges], destination, out[graphs])
-        return out
+            ops.gather(message, alpha[graphs, edges], destination, out[graphs])
+        return out.to(receive.dtype)
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or _is_batched(grad_out):
             return _differentiable_backward(ctx, grad_out)
         send, receive, alpha, weight, bias, edge_index = ctx.saved_tensors
-        grad_send, grad_receive, grad_alpha = map(torch.zeros_like, (send, receive, alpha))
-        # Half-precision gradients are summed over the tiles in float32.
-        sum_dtype = torch.promote_types(weight.dtype, torch.float32)
-        grad_weight, grad_bias = (torch.zeros_like(tensor, dtype=sum_dtype) for tensor in (weight, bias))
+        inputs = (send, receive, alpha, weight, bias)
+        grads = tuple(map(_zero_sum, inputs))
+        grad_send, grad_receive, grad_alpha, grad_weight, grad_bias = grads
+        ops = _edge_ops(send)
         for graphs, edges in _tiles(send, edge_index):
             source, destination = edge_index[:, edges]
-            hidden = edge_ops.lift(send[graphs], receive[graphs], source, destination)
+            hidden = ops.lift(send[graphs], receive[graphs], source, destination)
             message = _second_layer(hidden, weight, bias)
-            grad, grad_alpha[graphs, edges] = edge_ops.gather_backward(
+            grad, grad_alpha[graphs, edges] = ops.gather_backward(
                 grad_out[graphs], message, alpha[graphs, edges], destination
             )
             rows = grad.flatten(end_dim=1)
             grad_weight += torch.mm(rows.t(), hidden.flatten(end_dim=1))
-            grad_bias += rows.sum(dim=0, dtype=sum_dtype)
+            grad_bias += rows.sum(dim=0, dtype=grad_bias.dtype)
             grad_hidden = torch.mm(rows, weight).view_as(hidden)
-            edge_ops.lift_backward(grad_hidden, hidden, source, destination, grad_send[graphs], grad_receive[graphs])
-        return grad_send, grad_receive, grad_alpha, grad_weight.to(weight.dtype), grad_bias.to(bias.dtype), None
+            ops.lift_backward(grad_hidden, hidden, source, destination, grad_send[graphs], grad_receive[graphs])
+        return *(grad.to(x.dtype) for grad, x in zip(grads, inputs, strict=True)), None
+
+
+def _edge_ops(tensor: Tensor) -> ModuleType:
+    return _cuda_edge_ops() if tensor.is_cuda else edge_ops
+
+
+@cache
+def _cuda_edge_ops() -> ModuleType:
+    """Triton kernels where Triton runs, PyTorch operations elsewhere."""
+    try:
+        from rstg_pyg.nn import triton_edge_ops
+    except ImportError:
+        return edge_ops
+    return triton_edge_ops if triton_edge_ops.can_run() else edge_ops
+
+
+def _zero_sum(tensor: Tensor) -> Tensor:
+    """Zeros to add to, contiguous: half precision is summed in float32."""
+    return tensor.new_zeros(tensor.shape, dtype=torch.promote_types(tensor.dtype, torch.float32))
 
 
 def _tiles(send: Tensor, edge_index: Tensor) -> Iterator[tuple[slice, slice]]:
@@ -111,6 +133,12 @@ def _second_layer(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.addmm(bias, hidden.flatten(end_dim=1), weight.t()).view_as(hidden)
 
 
+def _is_batched(tensor: Tensor) -> bool:
+    """Whether a vmap runs over the gradient, be it ``is_grads_batched``'s own kind: it cannot fill tensors in place."""
+    return torch._C._functorch.is_batchedtensor(tensor) or torch._C._functorch.is_legacy_batchedtensor(tensor)
+
+
+@torch.enable_grad()
 def _differentiable_backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
     """The gradients as functions that have gradients themselves, by plain operations on all edges at once."""
     *inputs, (source, destination) = ctx.saved_tensors

@@ -6,7 +6,7 @@ from typing import Literal, Optional, overload
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch_geometric.nn import MessagePassing
+from torch_geometric.nn import MessagePassing, SumAggregation
 from torch_geometric.nn.dense import Linear
 from torch_geometric.typing import Adj, OptTensor, PairTensor
 from torch_geometric.utils import is_sparse, softmax, to_edge_index
@@ -22,6 +22,7 @@ MESSAGE_HOOKS = tuple(
     for method in ("propagate", "message", "aggregate", "edge_update")
     for kind in ("", "_pre")
 )
+MODULE_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 class RSTGConv(MessagePassing):
@@ -71,7 +72,7 @@ class RSTGConv(MessagePassing):
     same numbers.
 
     :meth:`message` and its aggregation define the layer. Where nothing looks at single messages, the same sums come
-    from :func:`~rstg_pyg.nn.fused_gather.gather_messages`, faster and in memory that does not grow with E;
+    from :func:`~rstg_pyg.nn.fused_gather.gather_messages`, faster, and keeping no message in memory;
     ``fused = False`` on the class or on a layer keeps to the definition.
 
     Raises:
@@ -214,7 +215,7 @@ class RSTGConv(MessagePassing):
 
         fused = self._can_fuse(edge_index)
         if fused and self.attention == "dot" and _few_pairs(key, query, edge_index):
-            score = _dot_products(key, query, edge_index)
+            score = self._dot_products(key, query, edge_index)
             alpha = self._weigh(score, edge_weight, edge_mask, edge_index[1], query.size(-2))
         else:
             alpha = self.edge_updater(edge_index, score=(key, query), edge_weight=edge_weight, edge_mask=edge_mask)
@@ -237,6 +238,18 @@ class RSTGConv(MessagePassing):
                 edges = torch.stack([column, row])
             return out, (edges, alpha.squeeze(-1))
         return out
+
+    def _dot_products(self, key: Tensor, query: Tensor, edge_index: Tensor) -> Tensor:
+        """Product of the two ends of every edge, ``[*, E, 1]``, picked from those of all pairs of nodes."""
+        size, ends = self._check_input(edge_index, None), []
+        for dim, x in enumerate((key, query)):
+            self._set_size(size, dim, x)
+            # The number of each node, as PyG reads a feature: an index out of range must not name another pair.
+            number = torch.arange(x.size(-2), device=x.device).unsqueeze(-1)
+            ends.append(self._lift(number, edge_index, dim).squeeze(-1))
+        source, destination = ends
+        products = (query @ key.mT).flatten(start_dim=-2)
+        return products.index_select(-1, destination * key.size(-2) + source).unsqueeze(-1)
 
     def edge_update(
         self,
@@ -298,11 +311,12 @@ class RSTGConv(MessagePassing):
             and not is_sparse(edge_index)
             and not torch.compiler.is_compiling()
             and not torch._C._are_functorch_transforms_active()
+            and torch.autograd.forward_ad._current_level < 0
             and all(getattr(cls, name) is getattr(RSTGConv, name) for name in MESSAGE_METHODS)
+            and vars(self).keys().isdisjoint(("message", "aggregate", "update", "edge_update"))
             and not any(getattr(self, name) for name in MESSAGE_HOOKS)
-            and type(self.lin_send) is Linear
-            and not self.lin_send._forward_hooks
-            and not self.lin_send._forward_pre_hooks
+            and _is_untouched(self.lin_send, Linear)
+            and _is_untouched(self.aggr_module, SumAggregation)
         )
 
     def _check_features(self, source: Tensor, destination: Tensor, pos_map: OptTensor, group: OptTensor) -> None:
@@ -357,13 +371,10 @@ class RSTGConv(MessagePassing):
         )
 
 
+def _is_untouched(module: torch.nn.Module, kind: type[torch.nn.Module]) -> bool:
+    return type(module) is kind and "forward" not in vars(module) and not any(getattr(module, n) for n in MODULE_HOOKS)
+
+
 def _few_pairs(key: Tensor, query: Tensor, edge_index: Tensor) -> bool:
     """Whether the products of all pairs of nodes need far less memory than the features of all edges."""
     return 8 * key.size(-2) * query.size(-2) <= edge_index.size(1) * key.size(-1)
-
-
-def _dot_products(key: Tensor, query: Tensor, edge_index: Tensor) -> Tensor:
-    """Product of the two ends of every edge, ``[*, E, 1]``, picked from those of all pairs of nodes."""
-    products = (query @ key.mT).flatten(start_dim=-2)
-    source, destination = edge_index
-    return products.index_select(-1, destination * key.size(-2) + source).unsqueeze(-1)
