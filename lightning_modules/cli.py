@@ -12,6 +12,7 @@ from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCL
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 
+from lightning_modules.allocator import allocator_hint
 from lightning_modules.callbacks import (
     AttentionFigure,
     ConfusionFigure,
@@ -140,6 +141,12 @@ class RSTGCLI(LightningCLI):
                 callbacks.append(checkpoint)
         kwargs["callbacks"] = [*(trainer.callbacks or []), *callbacks]
         return super().instantiate_trainer(**kwargs)
+
+    def before_fit(self) -> None:
+        """Say how training on this machine gets faster, where a setting is missing."""
+        hint = allocator_hint(self.trainer.strategy.root_device)
+        if hint is not None:
+            rank_zero_info(hint)
 
 
 class _SaveConfig(SaveConfigCallback):

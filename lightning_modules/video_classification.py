@@ -1,5 +1,7 @@
 """Training and testing a network that classifies videos."""
 
+from collections import deque
+
 import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
@@ -9,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
-from torchmetrics.wrappers import Running
 
 from lightning_modules.backbone_weights import load_backbone_weights
 from lightning_modules.batch_checks import check_images, check_labels, check_loss, to_unit_range
@@ -22,8 +23,8 @@ TRAIN_ACCURACY_WINDOW = 20  # batches
 class VideoClassification(LightningModule):
     """Cross-entropy training of a network on labelled videos.
 
-    Logs ``train/loss``, ``train/acc`` (over the last 20 batches) and ``{val,test}/{loss,acc,acc_top5}``; counts the
-    confusion matrix of a test in ``test_confusion``.
+    Logs ``train/loss``, ``train/acc`` (mean of the last 20 batches) and ``{val,test}/{loss,acc,acc_top5}``; counts the
+    confusion matrix of a test in ``test_confusion``. The two of training are those of the first process alone.
 
     Args:
         network: Video ``[B, T, channels, H, W]`` in [0, 1] → logits ``[B, num_classes]``, such as
@@ -58,7 +59,7 @@ class VideoClassification(LightningModule):
         if freeze_backbone:
             network.backbone.requires_grad_(False).eval()
 
-        self.train_accuracy = Running(self._accuracy(top_k=1), window=TRAIN_ACCURACY_WINDOW)
+        self.train_accuracies: deque[Tensor] = deque(maxlen=TRAIN_ACCURACY_WINDOW)
         # One metric's state must not stand for another's where their first batches agree: no compute groups.
         accuracies = {"acc": self._accuracy(top_k=1), "acc_top5": self._accuracy(top_k=min(5, num_classes))}
         self.val_accuracies = MetricCollection(accuracies, prefix="val/", compute_groups=False)
@@ -103,11 +104,14 @@ class VideoClassification(LightningModule):
         video, label = batch
         logits = self(video)
         loss = F.cross_entropy(logits, label)
-        check_loss(loss, self.global_step)
-        self.train_accuracy.update(logits.detach(), label)
+        self.train_accuracies.append((logits.argmax(dim=-1) == label).float().mean())
         self.log("train/loss", loss, prog_bar=True)
-        self.log("train/acc", self.train_accuracy.compute(), prog_bar=True)
+        self.log("train/acc", torch.stack(list(self.train_accuracies)).mean(), prog_bar=True)
         return loss
+
+    def on_before_backward(self, loss: Tensor) -> None:
+        """Stop at a loss that is no number."""
+        check_loss(loss, self.global_step)  # a GPU waits for this: as little as can be comes between it and backward
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count a batch of the validation set."""

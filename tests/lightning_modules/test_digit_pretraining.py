@@ -2,7 +2,9 @@ import math
 
 import pytest
 import torch
+from pytorch_lightning import Trainer
 from safetensors.torch import load_file
+from torch.utils.data import DataLoader
 
 from lightning_modules import DigitPretraining
 from lightning_modules.digit_pretraining import locate_loss
@@ -13,6 +15,16 @@ TINY = [
     *("--data.epoch_frames", 16, "--data.val_frames", 8, "--trainer.max_epochs", 1, "--trainer.accelerator", "cpu"),
     *("--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"),
 ]
+
+
+def frames():
+    labels = torch.tensor([0, 0, 1, 0, 1])
+    return DataLoader(list(zip(torch.rand(5, 1, 16, 16), labels, strict=True)), batch_size=4)
+
+
+def trainer():
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+    return Trainer(accelerator="cpu", max_epochs=1, logger=False, **quiet)
 
 
 def test_fit_exports_the_best_backbone(cli, configs, tmp_path):
@@ -33,6 +45,25 @@ def test_label_out_of_range():
     module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), num_classes=10)
     with pytest.raises(ValueError, match=r"Expected 'label' to be in \[0, 9\] \(got \[10\]\)"):
         module.on_before_batch_transfer((torch.rand(1, 1, 16, 16), torch.tensor([10])), 0)
+
+
+def test_loss_that_is_no_number_stops_the_fit_before_the_weights_change():
+    module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), num_classes=2)
+    with torch.no_grad():
+        module.classify.bias[0] = torch.inf
+    before = module.classify.weight.clone()
+    with pytest.raises(ValueError, match=r"Expected 'loss' to be finite \(got nan at training step 0\)"):
+        trainer().fit(module, frames())
+    assert torch.equal(module.classify.weight, before)
+
+
+def test_accuracy_is_over_frames_not_over_batches():
+    module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), num_classes=2)
+    with torch.no_grad():
+        module.classify.weight.zero_()
+        module.classify.bias.copy_(torch.tensor([1.0, 0.0]))  # always says class 0
+    (scores,) = trainer().test(module, frames(), verbose=False)  # batches of 4 and 1
+    assert scores["test/acc"] == pytest.approx(3 / 5)
 
 
 def test_locate_loss_of_one_digit_by_hand():

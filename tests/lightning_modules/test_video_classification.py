@@ -1,6 +1,6 @@
 import pytest
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.cli import ReduceLROnPlateau
 from safetensors.torch import save_file
 from torch import nn
@@ -68,6 +68,26 @@ def test_loss_that_is_no_number_stops_the_fit_before_the_weights_change(tmp_path
     with pytest.raises(ValueError, match=r"Expected 'loss' to be finite \(got nan at training step 0\)"):
         fit(module, tmp_path)
     assert torch.equal(module.network.backbone.convs[0].weight, before)
+
+
+def test_train_accuracy_is_that_of_the_last_20_batches(tmp_path):
+    module = VideoClassification(network(), CLASSES, lambda parameters: torch.optim.SGD(parameters, lr=0.0))
+    with torch.no_grad():
+        module.network.head[-1].weight.zero_()
+        module.network.head[-1].bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0]))  # always says class 0
+    shown = []
+
+    class Watch(Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            shown.append(trainer.callback_metrics["train/acc"].item())
+
+    labels = torch.tensor([0, 0] * 6 + [1, 0] * 14 + [1, 2] * 5)  # six batches right, 14 half right, five wrong
+    videos = torch.zeros(50, 2, 1, 24, 24, dtype=torch.uint8)
+    batches = DataLoader(list(zip(videos, labels, strict=True)), batch_size=2)
+    fit(module, tmp_path, batches, callbacks=[Watch()])
+    assert shown[5] == pytest.approx(1.0)
+    assert shown[19] == pytest.approx((6 + 7) / 20)
+    assert shown[24] == pytest.approx((1 + 7) / 20)
 
 
 def test_network_with_another_number_of_classes():
