@@ -1,5 +1,6 @@
 # make demo   train, test and look at a small model on real digits (about 14 minutes on two CPU cores)
 # make test   format, lint, types and tests
+# make bench  measure everything and write docs/performance.md; some of it: make bench ARGS="graph_stack streaming"
 # make venv   the environment both need, in .venv
 
 PYTHON ?= python3.11
@@ -14,7 +15,7 @@ export MALLOC_MMAP_THRESHOLD_ ?= 4294967296
 export MALLOC_TRIM_THRESHOLD_ ?= 17179869184
 export MALLOC_TOP_PAD_ ?= 268435456
 
-.PHONY: demo test venv lint
+.PHONY: demo test bench venv lint
 
 venv: .venv/installed
 
@@ -35,6 +36,9 @@ lint: venv
 
 test: lint
 	$(BIN)/python -m pytest
+
+bench: venv
+	$(BIN)/python -W ignore -m benchmarks $(or $(ARGS),all)
 
 demo: venv
 	@if [ -e runs/demo/checkpoints/last.ckpt ]; then \
