@@ -1,4 +1,4 @@
-# make demo   train, test and look at a small model on real digits (about 14 minutes on two CPU cores)
+# make demo   train, test and look at a small model on real digits (about 12 minutes on two CPU cores)
 # make test   format, lint, types and tests
 # make bench  measure everything and write docs/performance.md; some of it: make bench ARGS="graph_stack streaming"
 # make venv   the environment both need, in .venv

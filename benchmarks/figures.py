@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import LogFormatter, NullLocator
 
-from benchmarks.results import Curve, Figure
+from benchmarks.results import Curve, Figure, format_number
 
 # Okabe and Ito's colours, which the colour-blind can tell apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
@@ -56,7 +56,7 @@ def _draw_bars(axis: Axes, curves: Sequence[Curve]) -> None:
     for i, curve in enumerate(curves):
         places = [place + i * height for place in range(len(curve.y))]
         bars = axis.barh(places, curve.y, height, xerr=_error_bars(curve), color=COLOURS[i], label=curve.name)
-        axis.bar_label(bars, fmt="{:,.3g}", padding=4, fontsize=7)
+        axis.bar_label(bars, fmt=format_number, padding=4, fontsize=7)
     axis.set_yticks([place + 0.4 - height / 2 for place in range(len(curves[0].x))], [str(x) for x in curves[0].x])
     axis.invert_yaxis()
     axis.margins(x=0.15)

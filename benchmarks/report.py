@@ -1,12 +1,11 @@
 """From the results' JSON to a page of tables and figures."""
 
 import json
-import math
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.figures import draw
-from benchmarks.results import Result, Row
+from benchmarks.results import Result, Row, format_number
 
 INTRODUCTION = """\
 # Performance
@@ -67,14 +66,6 @@ def write_report(out: Path) -> Path:
     page = out / "performance.md"
     page.write_text("\n\n".join(parts) + "\n")
     return page
-
-
-def format_number(value: float) -> str:
-    """Three significant digits, or all those before the point."""
-    if value == 0:
-        return "0"
-    digits = max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{min(digits, 4)}f}"
 
 
 def _machines(devices: dict[str, dict[str, Result]]) -> str:

@@ -1,5 +1,6 @@
 """What a benchmark gives: rows of a table and a figure, kept as JSON."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median, quantiles
@@ -137,3 +138,11 @@ def curve(panel: str, name: str, points: Mapping[Any, Sequence[float]]) -> Curve
         [low for low, _ in spreads],
         [high for _, high in spreads],
     )
+
+
+def format_number(value: float) -> str:
+    """Three significant digits, or all those before the point."""
+    if value == 0:
+        return "0"
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{min(digits, 4)}f}"

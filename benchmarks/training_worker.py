@@ -54,13 +54,9 @@ class Training:
 
 def build_training(model: str, variant: str, device: torch.device) -> Training:
     """Build the network of a config in one of its variants, its optimiser and its videos."""
-    # After this, as it warns of other libraries while it is imported.
-    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
-    warnings.simplefilter("ignore")
+    # Here, as it warns of other libraries while it is imported.
     from lightning_modules.cli import RSTGCLI
 
-    for name in ("lightning_fabric", "pytorch_lightning"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     configs = [argument for name in MODELS[model] for argument in ("--config", str(CONFIGS / name))]
     cli = RSTGCLI(args=[*configs, "--trainer.logger", "false", "--trainer.accelerator", "cpu"], run=False)
     module = cli.model
@@ -129,6 +125,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args(arguments)
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    warnings.simplefilter("ignore")
+    for name in ("lightning_fabric", "pytorch_lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     print(json.dumps(time_steps(options.model, options.variant, options.steps, torch.device(options.device))))
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from benchmarks.report import format_number, read_results, write_report, write_results
-from benchmarks.results import Curve, Figure, Result, Row
+from benchmarks.report import read_results, write_report, write_results
+from benchmarks.results import Curve, Figure, Result, Row, format_number
 
 MACHINE = {"processor": "A", "threads": "1", "torch": "2", "allocator": "default", "date": "2026-01-01"}
 
