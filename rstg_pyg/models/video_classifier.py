@@ -1,4 +1,4 @@
-"""The video classifier: backbone, recurrent graph, head."""
+"""The video classifier: backbone, recurrent graph or what stands in its place, head."""
 
 from torch import Tensor, nn
 
@@ -36,7 +36,8 @@ class VideoClassifier(nn.Module):
 
     Args:
         backbone: ``[B, T, channels, H, W]`` video in [0, 1] → ``[B, T, C, h, w]`` features.
-        graph: Features → ``[B, D]`` vector, such as :class:`rstg_pyg.nn.RSTGToVec`; it is given ``lengths`` and
+        graph: Features → ``[B, D]`` vector, such as :class:`rstg_pyg.nn.RSTGToVec`, or a baseline in its place
+            (:class:`MeanPoolLSTM`, :class:`ConvNetLSTM`, :class:`GlobalAveragePool`); it is given ``lengths`` and
             ``return_attention_weights`` only where :meth:`forward` is.
         head: Vector → ``[B, classes]`` logits.
 
