@@ -19,10 +19,9 @@ Batch = tuple[Tensor, Tensor, Tensor]
 class DigitPretraining(LightningModule):
     """Trains a backbone to say which digits a frame shows, and exports it when the fit ends.
 
-    The classes are read from the mean over the feature map; with one digit a frame this is the paper's task. With
-    ``locate_weight`` > 0 a linear layer on the nodes of a :class:`~rstg_pyg.GridPyramid` also says where each digit is:
-    features whose averages over the cells, which is all that the graph gets, keep *where*. Batches are those of
-    :class:`~data.PlacedDigitsDataModule`.
+    A linear layer reads the nodes of a :class:`~rstg_pyg.GridPyramid`, as their averages are all that the graph gets of
+    the features. With one digit a frame this is the paper's task; with ``locate_weight`` > 0 the layer also says where
+    each digit is, for features that keep *where*. Batches are those of :class:`~data.PlacedDigitsDataModule`.
 
     Logs ``{train,val,test}/{loss,acc}``, where ``acc`` is the share of the digits shown that are among as many most
     likely classes, and, with ``locate_weight``, ``distance``: the mean distance between a digit's centre and where it
@@ -54,20 +53,17 @@ class DigitPretraining(LightningModule):
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.locate_weight = locate_weight
-        self.classify = nn.Linear(backbone.out_channels, num_classes)
         self.pyramid = GridPyramid()
-        self.locate: nn.Module | None = None
-        if locate_weight > 0:
-            self.locate = nn.Sequential(
-                NodeBatchNorm(backbone.out_channels),
-                nn.Flatten(),
-                nn.Linear(self.pyramid.num_nodes * backbone.out_channels, 2 * num_classes),
-                nn.Unflatten(1, (num_classes, 2)),
-            )
+        self.read = nn.Sequential(
+            NodeBatchNorm(backbone.out_channels),
+            nn.Flatten(),
+            nn.Linear(self.pyramid.num_nodes * backbone.out_channels, 3 * num_classes),
+            nn.Unflatten(1, (num_classes, 3)),
+        )
 
     def forward(self, frame: Tensor) -> Tensor:
-        """Classify frames ``[B, channels, H, W]``: logits ``[B, num_classes]``."""
-        return self.classify(self.features(frame).mean(dim=(-2, -1)))
+        """Read frames ``[B, channels, H, W]``: ``[B, num_classes, 3]``, logit, row and column of each class."""
+        return self.read(self.pyramid.pool(self.features(frame)))
 
     def features(self, frame: Tensor) -> Tensor:
         """The backbone's features ``[B, C, h, w]`` of frames ``[B, channels, H, W]``."""
@@ -114,12 +110,12 @@ class DigitPretraining(LightningModule):
 
     def _step(self, batch: Batch, split: str) -> Tensor:
         frame, shown, centre = batch
-        features = self.features(frame)
-        logits = self.classify(features.mean(dim=(-2, -1)))
+        logits, place = self(frame).split([1, 2], dim=-1)
+        logits = logits.squeeze(-1)
         loss = F.cross_entropy(logits, shown.float() / shown.sum(dim=1, keepdim=True))
         scores = {"acc": accuracy(logits, shown)}
-        if self.locate is not None:
-            error = (self.locate(self.pyramid.pool(features)) - centre)[shown]  # [digits, 2]
+        if self.locate_weight > 0:
+            error = (place - centre)[shown]  # [digits, 2]
             loss = loss + self.locate_weight * F.smooth_l1_loss(error, torch.zeros_like(error), beta=0.05)
             scores["distance"] = 100 * error.detach().norm(dim=-1).mean()
         options = {"batch_size": len(frame), "prog_bar": True, "sync_dist": split != "train"}

@@ -17,7 +17,7 @@ TINY = [
 
 def frames():
     shown = torch.tensor([[1, 0], [1, 0], [0, 1], [1, 0], [0, 1]], dtype=torch.bool)
-    return DataLoader(list(zip(torch.rand(5, 1, 16, 16), shown, torch.rand(5, 2, 2), strict=True)), batch_size=4)
+    return DataLoader(list(zip(torch.rand(5, 1, 24, 24), shown, torch.rand(5, 2, 2), strict=True)), batch_size=4)
 
 
 def trainer():
@@ -50,18 +50,18 @@ def test_batch_that_does_not_fit(shown, centre, message):
 def test_loss_that_is_no_number_stops_the_fit_before_the_weights_change():
     module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), num_classes=2)
     with torch.no_grad():
-        module.classify.bias[0] = torch.inf
-    before = module.classify.weight.clone()
+        module.read[2].bias[0] = torch.inf
+    before = module.read[2].weight.clone()
     with pytest.raises(ValueError, match=r"Expected 'loss' to be finite \(got nan at training step 0\)"):
         trainer().fit(module, frames())
-    assert torch.equal(module.classify.weight, before)
+    assert torch.equal(module.read[2].weight, before)
 
 
 def test_accuracy_is_over_frames_not_over_batches():
     module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), num_classes=2)
     with torch.no_grad():
-        module.classify.weight.zero_()
-        module.classify.bias.copy_(torch.tensor([1.0, 0.0]))  # always says class 0
+        module.read[2].weight.zero_()
+        module.read[2].bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0, 0.0]))  # always says class 0
     (scores,) = trainer().test(module, frames(), verbose=False)  # batches of 4 and 1
     assert scores["test/acc"] == pytest.approx(3 / 5)
 
@@ -76,10 +76,10 @@ def test_accuracy_counts_the_digits_that_are_there():
 def test_loss_of_a_step_by_hand():
     module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), num_classes=4, locate_weight=2.0).eval()
     with torch.no_grad():
-        module.classify.weight.zero_()
-        module.classify.bias.copy_(torch.tensor([1.0, 3.0, 0.0, 0.0]).log().nan_to_num(neginf=-1e9))  # 1/4, 3/4, 0, 0
-        module.locate[2].weight.zero_()
-        module.locate[2].bias.fill_(0.5)  # all in the middle
+        module.read[2].weight.zero_()
+        said = module.read[2].bias.view(4, 3)
+        said.fill_(0.5)  # all in the middle
+        said[:, 0] = torch.tensor([1.0, 3.0, 0.0, 0.0]).log().nan_to_num(neginf=-1e9)  # 1/4, 3/4, 0, 0
     shown = torch.tensor([[True, True, False, False]])
     centre = torch.zeros(1, 4, 2)
     centre[0, :2] = torch.tensor([[0.5, 0.8], [0.5, 0.46]])
