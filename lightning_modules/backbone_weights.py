@@ -6,6 +6,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from rstg_pyg.models.state_comparison import state_differences
+
 CHECKPOINT_PREFIXES = ("network.backbone.", "backbone.")
 
 
@@ -47,21 +49,11 @@ def load_backbone_weights(backbone: nn.Module, path: str | Path) -> str:
         ValueError: If names or shapes differ; the error lists matched, missing, unexpected and misshapen tensors.
     """
     weights = read_backbone_weights(path)
-    expected = backbone.state_dict()
-    missing = sorted(expected.keys() - weights.keys())
-    unexpected = sorted(weights.keys() - expected.keys())
-    shared = sorted(expected.keys() & weights.keys())
-    misshapen = [
-        f"{name}: expected {list(expected[name].shape)}, got {list(weights[name].shape)}"
-        for name in shared
-        if expected[name].shape != weights[name].shape
-    ]
-    if missing or unexpected or misshapen:
+    differences = state_differences(backbone.state_dict(), weights)
+    if differences:
         raise ValueError(
-            f"Expected 'backbone_weights' to match {type(backbone).__name__} (got '{path}')\n"
-            f"  matched: {len(shared) - len(misshapen)}\n  missing: {missing}\n  unexpected: {unexpected}\n"
-            f"  of another shape: {misshapen}"
+            f"Expected 'backbone_weights' to match {type(backbone).__name__} (got '{path}')\n{differences}"
         )
     backbone.load_state_dict(weights)
     size = sum(value.numel() for value in weights.values())
-    return f"Backbone weights: {len(shared)} tensors ({size:,} numbers) of {type(backbone).__name__} from {path}"
+    return f"Backbone weights: {len(weights)} tensors ({size:,} numbers) of {type(backbone).__name__} from {path}"

@@ -13,11 +13,13 @@ assert BLOCKS
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_python_of_the_readme_runs(block):
+def test_python_of_the_readme_runs(block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     names: dict = {}
     exec(compile(block, str(README), "exec"), names)  # the block's own assertions are the test
-    assert names["frame_out"].shape == (8, 14, 128)
-    assert (names["frame_out"] - names["out"][:, -1]).abs().max() < 1e-5
+    if "frame_out" in names:
+        assert names["frame_out"].shape == (8, 14, 128)
+        assert (names["frame_out"] - names["out"][:, -1]).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)]+)\)", README.read_text()))
