@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from lightning_modules import DigitPretraining, VideoClassification
-from lightning_modules.backbone_weights import load_backbone_weights
 from lightning_modules.optimization import WarmupCosine
+from lightning_modules.pretrained_weights import BACKBONE_PREFIXES, load_weights
 from rstg_pyg.models import NonLocalBlock, SmallCNN, SmallI3D
 from rstg_pyg.nn.norm import NodeBatchNorm
 
@@ -45,9 +45,15 @@ def instantiate(cli, tmp_path, *files):
 
 
 def test_every_config_is_tested_here(configs):
-    assert {path.stem for path in (configs / "syncmnist").iterdir()} == {"paper", "cpu", *VARIANTS, *BASELINES}
+    assert {path.stem for path in (configs / "syncmnist").iterdir()} == {
+        "paper",
+        "cpu",
+        "table1",
+        *VARIANTS,
+        *BASELINES,
+    }
     assert {path.stem for path in (configs / "debug").iterdir()} == {"overfit", "limit", "profile"}
-    assert {path.stem for path in (configs / "pretrain").iterdir()} == {"digits", "demo_backbone"}
+    assert {path.stem for path in (configs / "pretrain").iterdir()} == {"digits", "demo_backbone", "classifying_backbone"}
     assert {path.name for path in configs.iterdir()} == {"syncmnist", "debug", "pretrain", "demo.yaml"}
 
 
@@ -159,8 +165,8 @@ def test_demo_starts_from_the_backbone_that_is_shipped(cli, configs, tmp_path, m
     pretraining = instantiate(cli, tmp_path, configs / "pretrain/digits.yaml", configs / "pretrain/demo_backbone.yaml")
     network = run.model.network
     drawn = network.backbone.convs[0].weight.clone()
-    report = load_backbone_weights(network.backbone, run.model.backbone_weights)
-    load_backbone_weights(pretraining.model.backbone, run.model.backbone_weights)
+    report = load_weights(network.backbone, run.model.backbone_weights, "backbone_weights", BACKBONE_PREFIXES)
+    load_weights(pretraining.model.backbone, run.model.backbone_weights, "backbone_weights", BACKBONE_PREFIXES)
     assert "6 tensors" in report
     assert not torch.equal(network.backbone.convs[0].weight, drawn)
     assert not any(parameter.requires_grad for parameter in network.backbone.parameters())
