@@ -156,7 +156,9 @@ class Workshop:
         log = self.runs / f"{run.name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
-        command = [sys.executable, "main.py", *arguments, "--trainer.enable_progress_bar", "false"]
+        workers = str(max(1, self.threads - 1))
+        command = [sys.executable, "main.py", *arguments, "--data.num_workers", workers]
+        command += ["--trainer.enable_progress_bar", "false"]
         with log.open("a") as file:
             done = subprocess.run(command, cwd=REPOSITORY, env=environment, stdout=file, stderr=file, check=False)
         if done.returncode != 0:
