@@ -44,7 +44,7 @@ class Run:
         parts = [
             f"{self.digits}digits",
             self.row,
-            f"{self.num_videos // 1000}k",
+            f"{self.num_videos}videos",
             f"lr{self.rate:g}",
             f"seed{self.seed}",
         ]
