@@ -50,7 +50,7 @@ def test_wheel_holds_the_library_alone(wheel):
     assert {top for top in tops if not top.endswith(".dist-info")} == {"rstg_pyg"}
     in_checkout = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "rstg_pyg").rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == in_checkout
-    assert "rstg_pyg/py.typed" in names
+    assert {"rstg_pyg/py.typed", "rstg_pyg/viz/page.html"} <= set(names)
     assert any(name.startswith("rstg_pyg-") and name.endswith("/LICENSE") for name in names)
     assert "Name: rstg-pyg" in metadata
     assert "Provides-Extra: scatter" in metadata

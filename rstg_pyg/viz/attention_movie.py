@@ -94,10 +94,7 @@ def _show_shares(axis: Any, shares: Tensor, t: int, class_names: tuple[str, ...]
 
 
 def _write_gif(path: Path, pictures: Iterable[NDArray[np.uint8]], frames_per_second: int) -> None:
-    # One palette of the first picture for all: flicker-free, and frames differ little.
-    images = [Image.fromarray(picture) for picture in pictures]
-    first = images[0].quantize(colors=255, dither=Image.Dither.NONE)
-    rest = [image.quantize(palette=first, dither=Image.Dither.NONE) for image in images[1:]]
+    first, *rest = map(Image.fromarray, pictures)
     first.save(path, save_all=True, append_images=rest, duration=1000 // frames_per_second, loop=0)
 
 
@@ -111,8 +108,9 @@ def _mp4_writer() -> Any:
         with av.open(str(path), "w") as container:
             stream = container.add_stream("libx264", rate=Fraction(frames_per_second), options={"crf": "18"})
             stream.pix_fmt = "yuv420p"
-            for picture in pictures:
-                stream.height, stream.width = picture.shape[:2]
+            for t, picture in enumerate(pictures):
+                if t == 0:
+                    stream.height, stream.width = picture.shape[:2]
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")))
             container.mux(stream.encode())
 

@@ -5,10 +5,9 @@ from functools import partial
 from typing import Any, Literal
 
 import torch
-from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PatchCollection
-from matplotlib.colors import Normalize
+from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor, nn
@@ -20,6 +19,8 @@ from rstg_pyg.viz.record import as_record, the_graph
 
 Method = Literal["gradient_x_input", "integrated_gradients"]
 METHODS = ("gradient_x_input", "integrated_gradients")
+FOR, AGAINST = "#E69F00", "#56B4E9"
+BOTH = LinearSegmentedColormap.from_list("for and against", [AGAINST, "#404040", FOR])
 
 
 def node_attribution(
@@ -83,7 +84,7 @@ def draw_attribution(
 ) -> Figure:
     """Draw which nodes of which frames decided the class of a clip: see :func:`node_attribution`.
 
-    A column is a frame, a row a scale: orange regions speak for the class, purple ones against it. The bars below sum
+    A column is a frame, a row a scale: orange regions speak for the class, blue ones against it. The bars below sum
     each frame over its nodes.
 
     Args:
@@ -107,7 +108,7 @@ def draw_attribution(
     shown = chosen_frames(frames, len(video))
     height, width = video.shape[-2:]
     top = attribution.abs().max().clamp(min=1e-12).item()
-    norm, colormap = Normalize(-top, top), colormaps["PuOr_r"]
+    norm = Normalize(-top, top)
     num_scales = int(scale.max()) + 1
 
     figure = Figure(figsize=(1.25 * len(shown) + 1.3, 1.25 * num_scales + 1.7), layout="constrained")
@@ -123,12 +124,11 @@ def draw_attribution(
                 Rectangle((x0 * width - 0.5, y0 * height - 0.5), (x1 - x0) * width, (y1 - y0) * height)
                 for y0, x0, y1, x1 in box[here].tolist()
             ]
-            colours = colormap(norm(attribution[t, here].numpy()))
-            colours[:, 3] = 0.15 + 0.7 * attribution[t, here].abs().numpy() / top
-            axis.add_collection(PatchCollection(cells, facecolors=colours, edgecolors="white", linewidths=0.4))
+            colours = [to_rgba(_colour(value), 0.9 * abs(value) / top) for value in attribution[t, here].tolist()]
+            axis.add_collection(PatchCollection(cells, facecolors=colours, edgecolors="#808080", linewidths=0.5))
         axes[0, column].set_title(f"t = {t}", fontsize=8)
         bar = axes[-1, column]
-        bar.bar(0, total[t], width=0.6, color=colormap(0.85 if total[t] > 0 else 0.15))
+        bar.bar(0, total[t], width=0.6, color=_colour(total[t].item()))
         bar.axhline(0, color="black", linewidth=0.6)
         bar.set(xlim=(-1, 1), xticks=[])
         bar.tick_params(labelsize=7, left=column == 0)
@@ -136,11 +136,15 @@ def draw_attribution(
     for level in range(num_scales):
         axes[level, 0].set_ylabel(f"scale {level}", fontsize=8)
     axes[-1, 0].set_ylabel("frame", fontsize=8)
-    colorbar = figure.colorbar(ScalarMappable(norm, colormap), ax=axes[:-1], aspect=24, pad=0.01)
+    colorbar = figure.colorbar(ScalarMappable(norm, BOTH), ax=axes[:-1], aspect=24, pad=0.01)
     colorbar.ax.tick_params(labelsize=7)
     colorbar.set_label(method.replace("_x_", " × ").replace("_", " "), fontsize=8)
     figure.suptitle(title, fontsize=10)
     return figure
+
+
+def _colour(value: float) -> str:
+    return FOR if value > 0 else AGAINST
 
 
 def _run(model: nn.Module, rstg: RSTG, video: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Affine2D
 from torch import Tensor
 from torch_geometric.data import Data
@@ -93,13 +94,14 @@ def _draw_cells(axis: Axes, picture: Tensor, box: Tensor, scale: Tensor) -> None
         axis.annotate(
             str(node),
             ((x1 if right else x0) * width - 0.5, (y1 if low else y0) * height - 0.5),
-            xytext=((-6 if right else 6), (6 if low else -6)),
+            xytext=((-1 if right else 1) * (6 + 3 * level), (1 if low else -1) * (5 + 4 * level)),
             textcoords="offset points",
             ha="right" if right else "left",
             va="bottom" if low else "top",
             color=colour,
             fontsize=7.5,
             fontweight="bold",
+            path_effects=[withStroke(linewidth=2, foreground="black")],
         )
     axis.set_xlabel(f"{len(box)} nodes at {num_scales} scale{'s' if num_scales > 1 else ''}", fontsize=9)
 
