@@ -1,7 +1,8 @@
-# make demo   train, test and look at a small model on real digits (about 12 minutes on two CPU cores)
-# make test   format, lint, types and tests
-# make bench  measure everything and write docs/performance.md; some of it: make bench ARGS="graph_stack streaming"
-# make venv   the environment both need, in .venv
+# make demo       train, test and look at a small model on real digits (about 12 minutes on two CPU cores)
+# make test       format, lint, types and tests
+# make bench      measure everything and write docs/performance.md; some of it: make bench ARGS="graph_stack streaming"
+# make notebooks  run the notebooks anew and keep their outputs
+# make venv       the environment both need, in .venv
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -15,7 +16,7 @@ export MALLOC_MMAP_THRESHOLD_ ?= 4294967296
 export MALLOC_TRIM_THRESHOLD_ ?= 17179869184
 export MALLOC_TOP_PAD_ ?= 268435456
 
-.PHONY: demo test bench venv lint
+.PHONY: demo test bench notebooks venv lint
 
 venv: .venv/installed
 
@@ -39,6 +40,9 @@ test: lint
 
 bench: venv
 	$(BIN)/python -W ignore -m benchmarks $(or $(ARGS),all)
+
+notebooks: venv
+	PYTHONWARNINGS=ignore $(BIN)/jupyter-execute --inplace --NotebookClient.record_timing=False notebooks/*.ipynb
 
 demo: venv
 	@if [ -e runs/demo/checkpoints/last.ckpt ]; then \

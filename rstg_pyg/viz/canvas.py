@@ -20,13 +20,18 @@ def frames_of(rec: Record, clip: int) -> Tensor:
 
     Raises:
         IndexError: If there is no such clip.
-        ValueError: If the frames have neither one nor three channels.
+        ValueError: If the frames have neither one nor three channels, or are not one for each step of the graph.
     """
     num_clips, num_frames = rec.states.shape[:2]
     if not 0 <= clip < num_clips:
         raise IndexError(f"Expected 'clip' to be in 0..{num_clips - 1} (got {clip})")
     if rec.video is None:
         return torch.ones(num_frames, 1, BLANK_SIZE, BLANK_SIZE)
+    if rec.video.size(1) != num_frames:
+        raise ValueError(
+            f"Expected 'video' to hold {num_frames} frames, one for each step of the graph (got {rec.video.size(1)}): "
+            f"set record.video to those to show"
+        )
     if rec.video.size(2) not in (1, 3):
         raise ValueError(f"Expected frames of one or three channels (got {rec.video.size(2)})")
     return rec.video[clip].float().clamp(0, 1)

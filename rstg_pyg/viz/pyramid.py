@@ -94,7 +94,7 @@ def _draw_cells(axis: Axes, picture: Tensor, box: Tensor, scale: Tensor) -> None
         axis.annotate(
             str(node),
             ((x1 if right else x0) * width - 0.5, (y1 if low else y0) * height - 0.5),
-            xytext=((-1 if right else 1) * (6 + 3 * level), (1 if low else -1) * (5 + 4 * level)),
+            xytext=(-13 if right else 13, 13 if low else -13),  # inside the borders of all scales
             textcoords="offset points",
             ha="right" if right else "left",
             va="bottom" if low else "top",

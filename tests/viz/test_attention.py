@@ -112,6 +112,7 @@ def test_clip_and_model_are_drawn_as_their_record(classifier, rec):
     ("changes", "options", "error", "message"),
     [
         ({"video": torch.rand(1, 5, 2, 4, 4)}, {}, ValueError, r"frames of one or three channels \(got 2\)"),
+        ({"video": torch.rand(1, 4, 1, 4, 4)}, {}, ValueError, r"to hold 5 frames, one for each step .* \(got 4\)"),
         ({"box": None}, {}, ValueError, r"Expected a record with the nodes' regions \(got 'box' None\)"),
         ({"attention": torch.rand(1, 5, 0, 16)}, {}, ValueError, r"\(got K = 0 space stages\)"),
         ({}, {"clip": 1}, IndexError, r"Expected 'clip' to be in 0..0 \(got 1\)"),

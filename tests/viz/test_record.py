@@ -193,6 +193,18 @@ def test_recording_changes_neither_result_nor_gradient_and_leaves_no_trace():
     assert rec.attention.shape == (2, 3, 3, 16)
 
 
+def test_half_precision_is_recorded_as_it_is_computed(tmp_path):
+    model, video = make_classifier(), torch.rand(1, 2, 1, 16, 16)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), record(model) as half:
+        model(video)
+    with torch.no_grad(), record(model) as full:
+        model(video)
+    assert half.message_norm.dtype == torch.bfloat16
+    for name in ("attention", "message_norm", "states", "gates", "scores"):
+        torch.testing.assert_close(getattr(half, name).float(), getattr(full, name), rtol=0.1, atol=0.05)
+    half.to_html(tmp_path / "clip.html")
+
+
 def test_hooks_go_even_where_the_model_fails():
     model = make_classifier()
     with pytest.raises(ValueError, match="floating point"), record(model):
