@@ -47,7 +47,7 @@ def draw_attention_matrices(
     matrices[:, :, rec.edge_index[1], rec.edge_index[0]] = attention
     low, high = min(attention.min().item(), 0.0), attention.max().item()
     # Weights without softmax may be negative: then a scale with white in the middle.
-    norm = Normalize(low, high) if low == 0 else Normalize(-attention.abs().max(), attention.abs().max())
+    norm = Normalize(low, high) if low == 0 else Normalize(-max(-low, high), max(-low, high))
     colormap = colormaps["cividis" if low == 0 else "PuOr"].with_extremes(bad="#d9d9d9")
 
     num_rows = attention.size(1)

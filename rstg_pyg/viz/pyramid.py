@@ -136,7 +136,5 @@ def _draw_planes(axis: Axes, picture: Tensor, box: Tensor, scale: Tensor, edge_i
 
 
 def _label_plane(axis: Axes, text: str, plane: int) -> None:
-    middle_of_right_side = slanted(torch.tensor(0.5), torch.tensor(1.0), torch.tensor(float(plane)))
-    axis.annotate(
-        text, middle_of_right_side.tolist(), xytext=(8, 0), textcoords="offset points", va="center", fontsize=8
-    )
+    x, y = slanted(torch.tensor(0.5), torch.tensor(1.0), torch.tensor(float(plane))).tolist()  # right side's middle
+    axis.annotate(text, (x, y), xytext=(8, 0), textcoords="offset points", va="center", fontsize=8)

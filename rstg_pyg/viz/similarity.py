@@ -61,7 +61,7 @@ def draw_similarity(
     scale = torch.zeros(num_nodes, dtype=torch.int64) if rec.scale is None else rec.scale
 
     figure = Figure(figsize=(1.15 * len(shown) + 1.4, 4.2), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.5))
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.5))[:, 0]
     norm, colormap = Normalize(-1, 1), colormaps["PuOr"]
     axes = above.subplots(1, len(shown), squeeze=False)[0]
     for axis, t in zip(axes, shown, strict=True):
