@@ -1,6 +1,7 @@
-"""Train, test and use video classifiers.
+"""Train, test, use and share video classifiers.
 
 python main.py {fit,validate,test,predict} --config FILE [--config FILE ...] [--argument value ...]
+python main.py save-pretrained --ckpt_path FILE --folder FOLDER [--card FILE]
 
   fit       train; the run's checkpoints, logs and config.yaml go to a folder in runs/
   validate  score a checkpoint on the validation set
@@ -11,12 +12,18 @@ python main.py {fit,validate,test,predict} --config FILE [--config FILE ...] [--
   --ckpt_path PATH         best, last or a file; with fit: the checkpoint to go on from
   --print_config           show every argument and its value, and stop
 
+  save-pretrained  write a checkpoint's network as a folder that VideoClassifier.from_pretrained reads
+
 python main.py fit --help lists all arguments of fit, and likewise for the others.
 """
 
 import os
 import sys
 import warnings
+from importlib import import_module
+
+LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
+COMMANDS = ("save-pretrained",)  # each a function of this name in a file of this name in lightning_modules/commands
 
 
 def main() -> None:
@@ -24,6 +31,9 @@ def main() -> None:
     if sys.argv[1:] in (["-h"], ["--help"]):  # without the libraries, which take seconds to import
         print(__doc__)
         return
+    command = sys.argv[1] if len(sys.argv) > 1 else ""
+    if not command.startswith("-") and command not in (*LIGHTNING_COMMANDS, *COMMANDS):
+        sys.exit(f"Expected a command of {', '.join((*LIGHTNING_COMMANDS, *COMMANDS))} (got {command!r}): see --help")
 
     # What Lightning says of its own use of other libraries, or of what we do on purpose: nothing for a user to mend.
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
@@ -35,6 +45,14 @@ def main() -> None:
         r"Found \d+ module\(s\) in eval mode",  # a frozen backbone
     ):
         warnings.filterwarnings("ignore", message)
+
+    if command in COMMANDS:
+        from jsonargparse import auto_cli
+
+        name = command.replace("-", "_")
+        function = getattr(import_module(f"lightning_modules.commands.{name}"), name)
+        auto_cli(function, args=sys.argv[2:], as_positional=False, prog=f"main.py {command}")
+        return
 
     from lightning_modules.cli import RSTGCLI
 

@@ -1,10 +1,10 @@
 """Datasets and LightningDataModules of the application. Nothing here knows a model."""
 
 from data.batches import collate_stacked
-from data.datamodules import SingleDigitDataModule, SyncMNISTDataModule
+from data.datamodules import PlacedDigitsDataModule, SyncMNISTDataModule
 from data.digits import DigitImages
 from data.pair_labels import NO_PAIR, NUM_CLASSES, class_names, label_to_pair, pair_to_label
-from data.single_digit import SingleDigit
+from data.placed_digits import PlacedDigits
 from data.stream import StreamLoader, StreamSampler
 from data.sync_paths import PUBLISHED_TEST_PATHS, SyncPaths
 from data.syncmnist import SyncMNIST
@@ -14,8 +14,8 @@ __all__ = [
     "NUM_CLASSES",
     "PUBLISHED_TEST_PATHS",
     "DigitImages",
-    "SingleDigit",
-    "SingleDigitDataModule",
+    "PlacedDigits",
+    "PlacedDigitsDataModule",
     "StreamLoader",
     "StreamSampler",
     "SyncMNIST",

@@ -1,4 +1,4 @@
-"""The data of the application: SyncMNIST videos to train and test on, single digits to pre-train on."""
+"""The data of the application: SyncMNIST videos to train and test on, frames with digits to pre-train on."""
 
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from data.batches import collate_stacked
 from data.curriculum import Table
 from data.digits import DigitImages
 from data.digits.digit_images import Source, Split
-from data.single_digit import SingleDigit
+from data.placed_digits import PlacedDigits
 from data.stream import StreamLoader, StreamSampler
 from data.sync_paths import PUBLISHED_TEST_PATHS
 from data.syncmnist import SyncMNIST, make_curricula
@@ -197,15 +197,16 @@ class SyncMNISTDataModule(_StreamDataModule):
         )
 
 
-class SingleDigitDataModule(_StreamDataModule):
-    """Frames with one digit each, to pre-train a backbone on.
+class PlacedDigitsDataModule(_StreamDataModule):
+    """Frames with digits at random places, to pre-train a backbone on.
 
-    Batches are (frame uint8 [B, 1, S, S], label int64 [B]), with `return_box` also box float32 [B, 4].
+    Batches are (frame uint8 [B, 1, S, S], shown bool [B, 10], centre float32 [B, 10, 2]): see
+    :class:`~data.PlacedDigits`.
 
     Args:
+        max_digits: The most digits in a frame, 1-10; the paper has one.
         frame_size: Side of a frame in pixels.
         canvas_size: Side of the canvas in pixels.
-        return_box: Whether batches also have the digits' places (y0, x0, y1, x1) in [0, 1].
         train_frames: The length of the training stream; after it the stream repeats.
         epoch_frames: Frames in an epoch over all processes; None for 20,000, or `train_frames` where that is less.
         val_frames: Frames to validate on.
@@ -221,13 +222,13 @@ class SingleDigitDataModule(_StreamDataModule):
         ValueError: If an argument is out of range. Files are read, and found missing or damaged, in :meth:`setup`.
     """
 
-    num_classes = SingleDigit.num_classes
+    num_classes = PlacedDigits.num_classes
 
     def __init__(
         self,
+        max_digits: int = 1,
         frame_size: int = 64,
         canvas_size: int = 100,
-        return_box: bool = False,
         train_frames: int = 600_000,
         epoch_frames: int | None = None,
         val_frames: int = 2_000,
@@ -242,14 +243,13 @@ class SingleDigitDataModule(_StreamDataModule):
         items = {"train": train_frames, "val": val_frames, "test": test_frames}
         super().__init__(batch_size, num_workers, source, root, download, items, epoch_frames, unit="frames")
         self.save_hyperparameters(logger=False)
-        self.frame_size, self.canvas_size, self.return_box = frame_size, canvas_size, return_box
+        self.max_digits, self.frame_size, self.canvas_size = max_digits, frame_size, canvas_size
         self.seed = seed
 
-    def make_dataset(self, split: Split) -> SingleDigit:
+    def make_dataset(self, split: Split) -> PlacedDigits:
         """Makes the frames of a split."""
-        return SingleDigit(
-            self.digits(split), self.frame_size, self.canvas_size, self.num_items[split], self.return_box, self.seed
-        )
+        digits, num_frames = self.digits(split), self.num_items[split]
+        return PlacedDigits(digits, self.max_digits, self.frame_size, self.canvas_size, num_frames, self.seed)
 
 
 def _last(value: Number | Table) -> Any:

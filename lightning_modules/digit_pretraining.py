@@ -1,4 +1,4 @@
-"""Pre-training a backbone: which digit is in this frame, and where (paper §3.1)."""
+"""Pre-training a backbone: which digits are in this frame (paper §3.1), and where."""
 
 import torch
 from pytorch_lightning import Callback, LightningModule
@@ -7,28 +7,32 @@ from pytorch_lightning.core.mixins.hparams_mixin import _given_hyperparameters
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lightning_modules.batch_checks import check_images, check_labels, check_loss, to_unit_range
+from lightning_modules.batch_checks import check_images, check_loss, to_unit_range
 from lightning_modules.callbacks.backbone_export import BackboneExport
 from lightning_modules.optimization import configure_optimizers, set_fit_length
+from rstg_pyg import GridPyramid
+from rstg_pyg.nn.norm import NodeBatchNorm
 
-Batch = tuple[Tensor, ...]
+Batch = tuple[Tensor, Tensor, Tensor]
 
 
 class DigitPretraining(LightningModule):
-    """Trains a backbone to classify one digit placed at random in a frame, and exports it when the fit ends.
+    """Trains a backbone to say which digits a frame shows, and exports it when the fit ends.
 
-    The class is read from the mean over the feature map. With ``locate_weight`` > 0 a 1×1 convolution also says at
-    every position of the map which digit covers it, if any, and how far its centre is: features that keep *where*.
-    Batches are ``(frame, label)``, then with ``box``: ``[B, 4]`` (y0, x0, y1, x1) in [0, 1].
+    A linear layer reads the nodes of a :class:`~rstg_pyg.GridPyramid`, as their averages are all that the graph gets of
+    the features. With one digit a frame this is the paper's task; with ``locate_weight`` > 0 the layer also says where
+    each digit is, for features that keep *where*. Batches are those of :class:`~data.PlacedDigitsDataModule`.
 
-    Logs ``{train,val,test}/{loss,acc}``, where ``acc`` is that of the class.
+    Logs ``{train,val,test}/{loss,acc}``, where ``acc`` is the share of the digits shown that are among as many most
+    likely classes, and, with ``locate_weight``, ``distance``: the mean distance between a digit's centre and where it
+    is said to be, in percent of the frame's side.
 
     Args:
         backbone: Frames ``[B, 1, channels, H, W]`` in [0, 1] → features ``[B, 1, out_channels, h, w]``.
         num_classes: Number of classes.
         optimizer: Parameters → optimiser.
         scheduler: See :class:`~lightning_modules.VideoClassification`.
-        locate_weight: Weight of the loss of the positions.
+        locate_weight: Weight of the loss of the places.
     """
 
     def __init__(
@@ -49,12 +53,17 @@ class DigitPretraining(LightningModule):
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.locate_weight = locate_weight
-        self.classify = nn.Linear(backbone.out_channels, num_classes)
-        self.locate = nn.Conv2d(backbone.out_channels, num_classes + 1 + 2, kernel_size=1) if locate_weight else None
+        self.pyramid = GridPyramid()
+        self.read = nn.Sequential(
+            NodeBatchNorm(backbone.out_channels),
+            nn.Flatten(),
+            nn.Linear(self.pyramid.num_nodes * backbone.out_channels, 3 * num_classes),
+            nn.Unflatten(1, (num_classes, 3)),
+        )
 
     def forward(self, frame: Tensor) -> Tensor:
-        """Classify frames ``[B, channels, H, W]``: logits ``[B, num_classes]``."""
-        return self.classify(self.features(frame).mean(dim=(-2, -1)))
+        """Read frames ``[B, channels, H, W]``: ``[B, num_classes, 3]``, logit, row and column of each class."""
+        return self.read(self.pyramid.pool(self.features(frame)))
 
     def features(self, frame: Tensor) -> Tensor:
         """The backbone's features ``[B, C, h, w]`` of frames ``[B, channels, H, W]``."""
@@ -62,12 +71,13 @@ class DigitPretraining(LightningModule):
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Check the batch's values while it is on the host."""
-        check_images(batch[0], name="frame", shape="[B, channels, H, W]")
-        check_labels(batch[1], self.num_classes)
-        if self.locate is not None and len(batch) < 3:
-            raise ValueError(
-                "Expected batches (frame, label, box) with 'locate_weight' > 0 (got no box: set 'return_box')"
-            )
+        frame, shown, centre = batch
+        check_images(frame, name="frame", shape="[B, channels, H, W]")
+        for name, tensor, shape in (("shown", shown, [self.num_classes]), ("centre", centre, [self.num_classes, 2])):
+            if list(tensor.shape) != [len(frame), *shape]:
+                raise ValueError(f"Expected '{name}' to be of shape {[len(frame), *shape]} (got {list(tensor.shape)})")
+        if not shown.any(dim=1).all():
+            raise ValueError("Expected 'shown' to hold a digit for every frame (got a frame without any)")
         return batch
 
     def on_train_start(self) -> None:
@@ -99,41 +109,27 @@ class DigitPretraining(LightningModule):
         return configure_optimizers(self, self.optimizer, self.scheduler)
 
     def _step(self, batch: Batch, split: str) -> Tensor:
-        frame, label, *box = batch
-        features = self.features(frame)
-        logits = self.classify(features.mean(dim=(-2, -1)))
-        loss = F.cross_entropy(logits, label)
-        if self.locate is not None:
-            loss = loss + self.locate_weight * locate_loss(self.locate(features), label, *box)
-        accuracy = (logits.argmax(dim=-1) == label).float().mean()
-        options = {"batch_size": len(label), "prog_bar": True, "sync_dist": split != "train"}
-        self.log(f"{split}/loss", loss, **options)
-        self.log(f"{split}/acc", accuracy, **options)
+        frame, shown, centre = batch
+        logits, place = self(frame).split([1, 2], dim=-1)
+        logits = logits.squeeze(-1)
+        loss = F.cross_entropy(logits, shown.float() / shown.sum(dim=1, keepdim=True))
+        scores = {"acc": accuracy(logits, shown)}
+        if self.locate_weight > 0:
+            error = (place - centre)[shown]  # [digits, 2]
+            loss = loss + self.locate_weight * F.smooth_l1_loss(error, torch.zeros_like(error), beta=0.05)
+            scores["distance"] = 100 * error.detach().norm(dim=-1).mean()
+        options = {"batch_size": len(frame), "prog_bar": True, "sync_dist": split != "train"}
+        self.log_dict({f"{split}/{name}": value for name, value in {"loss": loss, **scores}.items()}, **options)
         return loss
 
 
-def locate_loss(located: Tensor, label: Tensor, box: Tensor) -> Tensor:
-    """Loss of what each position of a feature map says about the digit.
+def accuracy(logits: Tensor, shown: Tensor) -> Tensor:
+    """Share of the classes shown that are among as many most likely ones, meaned over frames.
 
     Args:
-        located: ``[B, num_classes + 3, h, w]``: logits of the class of the digit that covers the position (the last
-            one: none), then the way (row, column) to its centre, in half digits.
-        label: ``[B]`` classes.
-        box: ``[B, 4]`` (y0, x0, y1, x1) of the digits in [0, 1].
-
-    Returns:
-        Cross-entropy over the positions covered, the same over the others (of which there are many more), and the
-        smooth L1 error of the way over those covered.
+        logits: ``[B, num_classes]``.
+        shown: ``[B, num_classes]`` bool, at least one in each frame.
     """
-    num_classes, (height, width) = located.size(1) - 3, located.shape[-2:]
-    rows = (torch.arange(height, device=located.device) + 0.5) / height
-    columns = (torch.arange(width, device=located.device) + 0.5) / width
-    position = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))  # [2, h, w]
-    low, high = box[:, :2, None, None], box[:, 2:, None, None]  # [B, 2, 1, 1]
-    way = (low + high - 2 * position) / (high - low)  # [B, 2, h, w]
-    covered = (way.abs() <= 1).all(dim=1)  # [B, h, w]
-    target = torch.where(covered, label[:, None, None], num_classes)
-    classes = F.cross_entropy(located[:, : num_classes + 1], target, reduction="none")  # [B, h, w]
-    errors = F.smooth_l1_loss(located[:, num_classes + 1 :], way, reduction="none").sum(dim=1)  # [B, h, w]
-    on_digit = ((classes + errors) * covered).sum() / covered.sum().clamp(min=1)
-    return on_digit + (classes * ~covered).sum() / (~covered).sum().clamp(min=1)
+    number = shown.sum(dim=1, keepdim=True)
+    rank = logits.argsort(dim=1, descending=True).argsort(dim=1)
+    return ((shown & (rank < number)).sum(dim=1) / number[:, 0]).mean()

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
-from lightning_modules.backbone_weights import load_backbone_weights
 from lightning_modules.batch_checks import check_images, check_labels, check_loss, to_unit_range
 from lightning_modules.optimization import configure_optimizers, set_fit_length
+from lightning_modules.pretrained_weights import BACKBONE_PREFIXES, NETWORK_PREFIXES, load_weights
 
 Batch = tuple[Tensor, Tensor]
 TRAIN_ACCURACY_WINDOW = 20  # batches
@@ -35,6 +35,7 @@ class VideoClassification(LightningModule):
             (:class:`~pytorch_lightning.cli.ReduceLROnPlateau`: after each validation epoch), or None.
         backbone_weights: ``.safetensors`` file or checkpoint with weights for ``network.backbone``, read when a fit
             starts from scratch.
+        network_weights: The same with weights for all of ``network``, such as a run with fewer digits.
         freeze_backbone: Whether ``network.backbone`` stays as it is.
     """
 
@@ -45,6 +46,7 @@ class VideoClassification(LightningModule):
         optimizer: OptimizerCallable = torch.optim.AdamW,
         scheduler: LRSchedulerCallable | None = None,
         backbone_weights: str | None = None,
+        network_weights: str | None = None,
         freeze_backbone: bool = False,
     ) -> None:
         super().__init__()
@@ -56,6 +58,7 @@ class VideoClassification(LightningModule):
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.backbone_weights = backbone_weights
+        self.network_weights = network_weights
         if freeze_backbone:
             network.backbone.requires_grad_(False).eval()
 
@@ -67,9 +70,16 @@ class VideoClassification(LightningModule):
         self.test_confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
 
     def setup(self, stage: str) -> None:
-        """Load the pre-trained backbone where a fit starts from scratch."""
-        if stage == "fit" and self.backbone_weights is not None and self.trainer.ckpt_path is None:
-            rank_zero_info(load_backbone_weights(self.network.backbone, self.backbone_weights))
+        """Load the weights to start from where a fit starts from scratch."""
+        if stage != "fit" or self.trainer.ckpt_path is not None:
+            return
+        for name, module, prefixes in (
+            ("backbone_weights", self.network.backbone, BACKBONE_PREFIXES),
+            ("network_weights", self.network, NETWORK_PREFIXES),
+        ):
+            path = getattr(self, name)
+            if path is not None:
+                rank_zero_info(load_weights(module, path, name, prefixes))
 
     def forward(self, video: Tensor) -> Tensor:
         """Classify videos.

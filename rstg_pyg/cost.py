@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from torch_geometric.utils import is_sparse
 
 from rstg_pyg.nn.rstg import RSTG
@@ -25,7 +25,8 @@ class Summary:
         graph_parameters: Those of its recurrent graphs.
         messages: Messages sent over edges, T·E·K.
         recurrent_updates: Updates of recurrent cells, T·N·(K+1).
-        multiply_adds: Multiply-adds of the model's matrix products, convolutions and recurrent cells, as counted.
+        multiply_adds: Multiply-adds of the model's matrix products, convolutions, recurrent cells and non-local
+            attention, as counted.
         graph_multiply_adds: Those of its recurrent graphs.
         graph_formula: Those of its recurrent graphs by :func:`count_multiply_adds`, which leaves out what does not grow
             with D²: the C → D layer before the graph, the position maps (once per clip and space stage, as they are the
@@ -143,7 +144,7 @@ def summary(model: nn.Module, *inputs: Any, **named_inputs: Any) -> Summary:
 
     handles = [rstg.register_forward_pre_hook(count, with_kwargs=True) for rstg in graphs.values()]
     modes = {module: module.training for module in model.modules()}
-    counter = FlopCounterMode(display=False, custom_mapping=RECURRENT_FLOPS)
+    counter = FlopCounterMode(display=False, custom_mapping=KERNEL_FLOPS)
     try:
         with torch.no_grad(), counter:
             model.eval()(*inputs, **named_inputs)
@@ -225,9 +226,14 @@ def _cudnn_rnn_flops(x: Shape, weights: Sequence[Shape], *_: Any, out_shape: Any
     return _matrix_flops(x, weights)
 
 
-# Recurrent kernels that torch's counter takes for free. Other routes (a GRU on the CPU, packed sequences) are made of
-# plain matrix products, which it counts.
-RECURRENT_FLOPS = {
+def _attention_flops(query: Shape, key: Shape, value: Shape, *_: Any, out_shape: Any = None, **__: Any) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+# Kernels that torch's counter takes for free: recurrent ones (other routes, a GRU on the CPU or packed sequences, are
+# made of plain matrix products, which it counts) and the CPU's fused attention.
+KERNEL_FLOPS = {
     torch.ops.aten.mkldnn_rnn_layer: _mkldnn_rnn_flops,
     torch.ops.aten._cudnn_rnn: _cudnn_rnn_flops,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
 }

@@ -13,7 +13,15 @@ from rstg_pyg import (
     count_recurrent_updates,
     summary,
 )
-from rstg_pyg.models import ClassifierHead, SmallCNN
+from rstg_pyg.models import (
+    ClassifierHead,
+    ConvNetLSTM,
+    GlobalAveragePool,
+    MeanPoolLSTM,
+    NonLocalBlock,
+    SmallCNN,
+    SmallI3D,
+)
 from rstg_pyg.nn import RSTGToVec
 
 SCHEDULES = ["all_temp", "one_temp", "space_only", "time_only", "homogeneous"]
@@ -77,6 +85,37 @@ def test_classifier_per_clip():
     assert one.messages == count_messages(classifier, T) == T * 90 * 2
     assert one.recurrent_updates == count_recurrent_updates(classifier, T) == T * 14 * 3
     assert one.graph_parameters < one.parameters == sum(p.numel() for p in classifier.parameters())
+
+
+def test_lstm_baselines_by_hand():
+    volume = torch.rand(2, T, 6, 8, 8)
+    assert summary(MeanPoolLSTM(6), volume).multiply_adds == T * 8 * 6**2
+    costs = summary(ConvNetLSTM(6, hidden_channels=D, widths=(4, 5)), volume)
+    assert costs.multiply_adds == T * (9 * (6 * 4 * 4**2 + 4 * 5 * 2**2) + 5 * 2**2 * D + 8 * D**2)
+    assert (costs.messages, costs.recurrent_updates, costs.graph_parameters) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("sub_sample", [False, True])
+def test_non_local_block_by_hand(sub_sample, device):
+    block = NonLocalBlock(8, sub_sample=sub_sample).to(device)
+    positions = T * 4 * 6
+    heard = positions // 4 if sub_sample else positions
+    costs = summary(block, torch.rand(2, 8, T, 4, 6, device=device))
+    assert costs.multiply_adds == 4 * positions * 8 * 4 + 2 * positions * heard * 4
+
+
+def test_small_i3d_by_hand():
+    backbone = SmallI3D(1, widths=(4, 6), blocks=(1, 1), non_local_stages=(2,))
+    classifier = VideoClassifier(backbone, GlobalAveragePool(), ClassifierHead(6, 5))
+    stem = T * 75 * 1 * 4 * 16**2
+    first = T * 27 * 2 * 4 * 4 * 8**2
+    second = T * 4**2 * (27 * (4 * 6 + 6 * 6) + 4 * 6)
+    non_local = 4 * T * 4**2 * 6 * 3 + 2 * (T * 4**2) ** 2 * 3
+    costs = summary(classifier, torch.rand(2, T, 1, 32, 32))
+    assert costs.multiply_adds == stem + first + second + non_local + 6 * 5
+    convolutions = 75 * 4 + 27 * (2 * 4 * 4 + 4 * 6 + 6 * 6) + 4 * 6
+    norms = 2 * (4 + 4 + 4 + 6 + 6 + 6 + 6)
+    assert costs.parameters == convolutions + norms + 3 * (6 * 3 + 3) + (3 * 6 + 6) + (6 * 5 + 5)
 
 
 def test_several_graphs_add_up():

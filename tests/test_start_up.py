@@ -1,14 +1,22 @@
 """What starts quickly stays quick: no library is loaded before it is needed."""
 
+import inspect
+import re
 import runpy
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from pytorch_lightning.cli import LightningCLI
 
 CHECKOUT = Path(__file__).parent.parent
+OWN_COMMANDS = sorted(
+    path.stem.replace("_", "-")
+    for path in (CHECKOUT / "lightning_modules" / "commands").glob("*.py")
+    if path.stem != "__init__"
+)
 
 
 def packages_loaded(script):
@@ -43,8 +51,35 @@ def test_help_names_the_commands_there_are(monkeypatch, capsys, flag):
     runpy.run_path(str(CHECKOUT / "main.py"), run_name="__main__")
     shown = capsys.readouterr().out
     assert f"{{{','.join(LightningCLI.subcommands())}}}" in shown
-    for command in LightningCLI.subcommands():
+    for command in [*LightningCLI.subcommands(), *OWN_COMMANDS]:
         assert f"\n  {command} " in shown
+
+
+def test_commands_are_lightnings_and_the_files_of_their_folder():
+    main = runpy.run_path(str(CHECKOUT / "main.py"))
+    assert list(main["LIGHTNING_COMMANDS"]) == list(LightningCLI.subcommands())
+    assert sorted(main["COMMANDS"]) == OWN_COMMANDS
+
+
+@pytest.mark.parametrize("arguments", [[], ["save"], ["save_pretrained", "--help"]])
+def test_unknown_command_is_told_those_there_are(monkeypatch, arguments):
+    monkeypatch.setattr(sys, "argv", ["main.py", *arguments])
+    got = arguments[0] if arguments else ""
+    with pytest.raises(SystemExit, match=rf"Expected a command of fit, .*, save-pretrained.* \(got '{got}'\)"):
+        runpy.run_path(str(CHECKOUT / "main.py"), run_name="__main__")
+
+
+@pytest.mark.parametrize("command", OWN_COMMANDS)
+def test_help_of_our_own_command_explains_every_argument(monkeypatch, capsys, command):
+    monkeypatch.setattr(sys, "argv", ["main.py", command, "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_path(str(CHECKOUT / "main.py"), run_name="__main__")
+    shown = capsys.readouterr().out
+    name = command.replace("-", "_")
+    function = getattr(import_module(f"lightning_modules.commands.{name}"), name)
+    assert f"main.py {command}" in shown
+    for argument in inspect.signature(function).parameters:
+        assert re.search(rf"--{argument}\b[^\n]*\s+\w+", shown), argument
 
 
 @pytest.mark.parametrize("command", LightningCLI.subcommands())

@@ -6,8 +6,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 from safetensors.torch import save_file
 
-from lightning_modules.backbone_weights import read_backbone_weights
 from lightning_modules.callbacks.run_folder import run_folder
+from lightning_modules.pretrained_weights import BACKBONE_PREFIXES, read_weights
 
 
 class BackboneExport(Callback):
@@ -19,6 +19,8 @@ class BackboneExport(Callback):
         if not trainer.is_global_zero or trainer.fast_dev_run:
             return
         best = getattr(trainer.checkpoint_callback, "best_model_path", "")
-        weights = read_backbone_weights(best) if best and Path(best).is_file() else pl_module.backbone.state_dict()
+        weights = pl_module.backbone.state_dict()
+        if best and Path(best).is_file():
+            weights = read_weights(best, "best checkpoint", BACKBONE_PREFIXES)
         save_file({name: value.detach().cpu().contiguous() for name, value in weights.items()}, path)
         rank_zero_info(f"Wrote the backbone of {best or 'the last step'} to {path}")

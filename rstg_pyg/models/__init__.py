@@ -1,6 +1,20 @@
-"""Backbones and the video classifier that joins backbone, graph and head."""
+"""Backbones, the paper's baselines and the video classifier that joins backbone, graph and head."""
 
+from rstg_pyg.models.conv_net_lstm import ConvNetLSTM
+from rstg_pyg.models.global_average_pool import GlobalAveragePool
+from rstg_pyg.models.mean_pool_lstm import MeanPoolLSTM
+from rstg_pyg.models.non_local_block import NonLocalBlock
 from rstg_pyg.models.small_cnn import SmallCNN
+from rstg_pyg.models.small_i3d import SmallI3D
 from rstg_pyg.models.video_classifier import ClassifierHead, VideoClassifier
 
-__all__ = ["ClassifierHead", "SmallCNN", "VideoClassifier"]
+__all__ = [
+    "ClassifierHead",
+    "ConvNetLSTM",
+    "GlobalAveragePool",
+    "MeanPoolLSTM",
+    "NonLocalBlock",
+    "SmallCNN",
+    "SmallI3D",
+    "VideoClassifier",
+]

@@ -1,6 +1,22 @@
-"""The video classifier: backbone, recurrent graph, head."""
+"""The video classifier: backbone, recurrent graph or what stands in its place, head."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import torch
 from torch import Tensor, nn
+
+from rstg_pyg.models.class_tree import build
+from rstg_pyg.models.model_folder import (
+    clip_shape,
+    complete_config,
+    copy_state,
+    find_folder,
+    load_weights,
+    read_config,
+    write_folder,
+)
 
 
 class ClassifierHead(nn.Sequential):
@@ -36,13 +52,17 @@ class VideoClassifier(nn.Module):
 
     Args:
         backbone: ``[B, T, channels, H, W]`` video in [0, 1] → ``[B, T, C, h, w]`` features.
-        graph: Features → ``[B, D]`` vector, such as :class:`rstg_pyg.nn.RSTGToVec`; it is given ``lengths`` and
+        graph: Features → ``[B, D]`` vector, such as :class:`rstg_pyg.nn.RSTGToVec`, or a baseline in its place
+            (:class:`MeanPoolLSTM`, :class:`ConvNetLSTM`, :class:`GlobalAveragePool`); it is given ``lengths`` and
             ``return_attention_weights`` only where :meth:`forward` is.
         head: Vector → ``[B, classes]`` logits.
 
     Shapes:
         - **input:** video :math:`(B, T, \text{channels}, H, W)` in [0, 1]
         - **output:** logits :math:`(B, \text{classes})`
+
+    Attributes:
+        config: What :meth:`from_config` built it from, or None.
     """
 
     def __init__(self, backbone: nn.Module, graph: nn.Module, head: nn.Module) -> None:
@@ -50,6 +70,87 @@ class VideoClassifier(nn.Module):
         self.backbone = backbone
         self.graph = graph
         self.head = head
+        self.config: dict[str, Any] | None = None
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Build a classifier, with random weights, from plain values.
+
+        Args:
+            config: What ``config.json`` holds:
+
+                - ``network``: The tree of LightningCLI configs, ``{"class_path": "rstg_pyg.VideoClassifier",
+                  "init_args": {"backbone": {"class_path": ..., "init_args": ...}, ...}}``, of classes of ``rstg_pyg``
+                  alone.
+                - ``class_names``: The name of every class, in the order of the logits.
+                - ``input``: The clips it is made for: ``channels``, ``num_frames``, ``frame_size`` ``[H, W]`` and
+                  ``value_range`` ``[low, high]``.
+                - ``format_version`` and ``rstg_pyg_version``: Of the file and of the package that made it; may be left
+                  out.
+
+        Raises:
+            ValueError: If keys or values are not as described, the format is newer than this package, a class is not of
+                ``rstg_pyg``, or its arguments do not fit.
+        """
+        config = complete_config(config)
+        network = build(config["network"])
+        if not isinstance(network, cls):
+            raise ValueError(f"Expected 'network' to be a {cls.__name__} (got a {type(network).__name__})")
+        network.config = config
+        return network
+
+    @classmethod
+    def from_pretrained(cls, name_or_folder: str | Path) -> Self:
+        """Load a model that ships with the package, or a folder that :meth:`save_pretrained` wrote.
+
+        The model is in eval mode. Every parameter takes gradients, a backbone that was frozen in its training too.
+
+        Args:
+            name_or_folder: Name of a shipped model, or a folder with ``config.json`` and ``model.safetensors``. A
+                string that names a shipped model means that model, whatever folders there are.
+
+        Raises:
+            FileNotFoundError: If there is no such folder or model (the error lists those that ship), or a file is
+                missing in it.
+            ValueError: If a file is damaged, or for what :meth:`from_config` raises, or the tensors are not exactly the
+                network's.
+        """
+        folder = find_folder(name_or_folder)
+        network = cls.from_config(read_config(folder))
+        load_weights(network, folder)
+        return network.eval()
+
+    def save_pretrained(self, folder: str | Path, card: str | Path | None = None) -> None:
+        """Write the model as a folder: ``config.json``, ``model.safetensors`` and, with a card, ``README.md``.
+
+        The layout is that of a repository of the Hugging Face Hub. What is written is a copy built anew from
+        ``config``, tried on a clip first.
+
+        Args:
+            folder: Where to write; config and weights that are there already are replaced.
+            card: The model card, a Markdown file; None leaves the folder's ``README.md`` as it is.
+
+        Raises:
+            ValueError: If the model was not built by :meth:`from_config`, its tensors are not those of its ``config``
+                any more or not float32, or it does not give one logit for each of ``class_names``.
+            FileExistsError: If a card is given and the folder has one.
+        """
+        if self.config is None:
+            raise ValueError(
+                "Expected a classifier made by 'from_config', which can be built again from plain values (got one made "
+                "of Python objects)"
+            )
+        with torch.random.fork_rng(devices=[]):  # saving in the middle of a training changes nothing of it
+            copy = self.from_config(self.config)
+        copy_state(self.state_dict(), copy, name="state_dict")
+        with torch.no_grad():
+            logits = copy.eval()(torch.zeros(1, *clip_shape(self.config)))
+        if logits.shape != (1, len(self.config["class_names"])):
+            raise ValueError(
+                f"Expected 'class_names' to hold a name for each of {logits.size(-1)} classes "
+                f"(got {len(self.config['class_names'])})"
+            )
+        write_folder(folder, self.config, copy, card)
 
     def forward(
         self, video: Tensor, lengths: Tensor | None = None, return_attention_weights: bool = False

@@ -5,6 +5,7 @@ import torch
 
 from benchmarks.memory import live_tensor_bytes, peak_tensor_bytes
 from benchmarks.results import Row, measured, ratios
+from benchmarks.streaming import drift
 from benchmarks.timing import WARM_UP_ROUNDS, interleave, log_log_slope, slope
 
 CPU = torch.device("cpu")
@@ -42,6 +43,11 @@ def test_live_tensors_count_each_storage_once():
 def test_slopes():
     assert slope([1, 2, 3], [5, 7, 9]) == pytest.approx(2)
     assert log_log_slope([1, 2, 4], [3, 12, 48]) == pytest.approx(2)
+
+
+def test_drift_over_a_stream():
+    assert drift([4.0, 5.0, 6.0, 7.0]) == pytest.approx(100 * 4 / 5.5)  # one more a chunk, four chunks, median 5.5
+    assert drift([3.0, 1.0, 1.0, 3.0]) == pytest.approx(0)
 
 
 def test_rows():

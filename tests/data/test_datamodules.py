@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from data import NO_PAIR, SingleDigit, SingleDigitDataModule, StreamLoader, SyncMNISTDataModule
+from data import NO_PAIR, PlacedDigits, PlacedDigitsDataModule, StreamLoader, SyncMNISTDataModule
 
 SMALL = {"batch_size": 4, "num_workers": 0, "train_videos": 40, "val_videos": 6, "test_videos": 5}
 
@@ -79,18 +79,17 @@ def test_published_test_paths(mnist_root):
     assert len(data._datasets["test"]) == 10_000
 
 
-@pytest.mark.parametrize("return_box", [False, True])
-def test_single_digits(return_box):
-    data = SingleDigitDataModule(
-        frame_size=32, return_box=return_box, train_frames=20, val_frames=3, test_frames=2, batch_size=8, num_workers=0
+def test_placed_digits():
+    data = PlacedDigitsDataModule(
+        max_digits=2, frame_size=32, train_frames=20, val_frames=3, test_frames=2, batch_size=8, num_workers=0
     )
     data.setup("fit")
     assert data.num_classes == 10
-    frame, label, *box = next(iter(data.train_dataloader()))
+    frame, shown, centre = next(iter(data.train_dataloader()))
     assert frame.shape == (8, 1, 32, 32)
-    assert label.shape == (8,)
-    assert [b.shape for b in box] == [(8, 4)] * return_box
-    assert isinstance(data._datasets["val"], SingleDigit)
+    assert shown.sum(dim=1).unique().tolist() == [1, 2]
+    assert centre.shape == (8, 10, 2)
+    assert isinstance(data._datasets["val"], PlacedDigits)
     assert len(data.val_dataloader().dataset) == 3
 
 

@@ -1,12 +1,17 @@
+from pathlib import Path
+
 import pytest
 import torch
 import yaml
 from pytorch_lightning.cli import ReduceLROnPlateau
+from safetensors.torch import save_file
 from torch import nn
 
 from lightning_modules import DigitPretraining, VideoClassification
-from lightning_modules.backbone_weights import load_backbone_weights
 from lightning_modules.optimization import WarmupCosine
+from lightning_modules.pretrained_weights import BACKBONE_PREFIXES, load_weights
+from rstg_pyg.models import NonLocalBlock, SmallCNN, SmallI3D
+from rstg_pyg.nn.norm import NodeBatchNorm
 
 VARIANTS = {
     "space_only": {"schedule": "space_only", "positional": False, "readout": "mean"},
@@ -17,6 +22,21 @@ VARIANTS = {
     "positional_all_temp": {"schedule": "all_temp", "positional": True, "readout": "last"},
 }
 
+BASELINES = {
+    "mean_pool_lstm": ("SmallCNN", "MeanPoolLSTM"),
+    "conv_net_lstm": ("SmallCNN", "ConvNetLSTM"),
+    "i3d": ("SmallI3D", "GlobalAveragePool"),
+    "non_local": ("SmallI3D", "GlobalAveragePool"),
+}
+BASES = pytest.mark.parametrize(("base", "width"), [("cpu", 128), ("paper", 512)])
+
+
+@pytest.fixture
+def no_draws(monkeypatch):
+    """Leave parameters as memory was: the draws take most of the time."""
+    for name in ("kaiming_uniform_", "uniform_", "xavier_uniform_", "orthogonal_"):
+        monkeypatch.setattr(nn.init, name, lambda tensor, *args, **kwargs: tensor)
+
 
 def instantiate(cli, tmp_path, *files):
     """The objects that config files make, without running anything."""
@@ -25,17 +45,22 @@ def instantiate(cli, tmp_path, *files):
 
 
 def test_every_config_is_tested_here(configs):
-    assert {path.stem for path in (configs / "syncmnist").iterdir()} == {"paper", "cpu", *VARIANTS}
+    assert {path.stem for path in (configs / "syncmnist").iterdir()} == {
+        "paper",
+        "cpu",
+        "table1",
+        *VARIANTS,
+        *BASELINES,
+    }
     assert {path.stem for path in (configs / "debug").iterdir()} == {"overfit", "limit", "profile"}
-    assert {path.stem for path in (configs / "pretrain").iterdir()} == {"digits", "demo_backbone"}
+    assert {path.stem for path in (configs / "pretrain").iterdir()} == {"digits", "demo_backbone", "classifying_backbone"}
     assert {path.name for path in configs.iterdir()} == {"syncmnist", "debug", "pretrain", "demo.yaml"}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize(("base", "width"), [("cpu", 128), ("paper", 512)])
-def test_variant_over_base(cli, configs, tmp_path, monkeypatch, base, width, variant):
-    for name in ("kaiming_uniform_", "uniform_", "xavier_uniform_", "orthogonal_"):
-        monkeypatch.setattr(nn.init, name, lambda tensor, *args, **kwargs: tensor)  # the draws take most of the time
+@BASES
+@pytest.mark.usefixtures("no_draws")
+def test_variant_over_base(cli, configs, tmp_path, base, width, variant):
     run = instantiate(cli, tmp_path, configs / f"syncmnist/{base}.yaml", configs / f"syncmnist/{variant}.yaml")
     network = run.model.network
     graph = {"schedule": network.graph.rstg.schedule, "positional": network.graph.positional}
@@ -43,6 +68,61 @@ def test_variant_over_base(cli, configs, tmp_path, monkeypatch, base, width, var
     assert network.graph.rstg.hidden_channels == network.backbone.out_channels == width
     assert network.graph.pyramid.num_nodes == 14
     assert run.datamodule.hparams.train_videos == 600_000
+
+
+@pytest.mark.parametrize("baseline", BASELINES)
+@BASES
+@pytest.mark.usefixtures("no_draws")
+def test_baseline_over_base(cli, configs, tmp_path, base, width, baseline):
+    run = instantiate(cli, tmp_path, configs / f"syncmnist/{base}.yaml", configs / f"syncmnist/{baseline}.yaml")
+    network = run.model.network
+    assert (type(network.backbone).__name__, type(network.graph).__name__) == BASELINES[baseline]
+    if isinstance(network.backbone, SmallI3D):
+        width = network.backbone.out_channels
+        non_local = [isinstance(layer, NonLocalBlock) for layer in network.backbone.stages[1]]
+        assert non_local == ([False, True, False] if baseline == "non_local" else [False, False])
+    else:
+        assert network.backbone.out_channels == network.graph.lstm.time.channels == width
+        assert isinstance(network.graph.lstm.input_norm, NodeBatchNorm)
+    assert next(network.head.parameters()).size(-1) == width
+    assert network.backbone.in_channels == run.datamodule.channels
+    assert network(torch.zeros(1, 2, 1, 64, 64)).shape == (1, 46)
+    assert run.datamodule.hparams.train_videos == 600_000
+
+
+def test_i3d_is_as_large_as_the_graph(cli, configs, tmp_path):
+    sizes = [
+        sum(parameter.numel() for parameter in instantiate(cli, tmp_path, *files).model.network.parameters())
+        for files in (
+            (configs / "syncmnist/cpu.yaml", configs / "syncmnist/positional_all_temp.yaml"),
+            (configs / "syncmnist/cpu.yaml", configs / "syncmnist/i3d.yaml"),
+        )
+    ]
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.1)
+
+
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_baseline_is_trained_and_tested(cli, configs, tmp_path, baseline):
+    files = (
+        configs / "syncmnist/cpu.yaml",
+        Path(__file__).parent / "tiny.yaml",
+        configs / f"syncmnist/{baseline}.yaml",
+    )
+    arguments = [argument for file in files for argument in ("--config", file)]
+    arguments += ["--run_dir", tmp_path / "run", "--trainer.limit_train_batches", 2]
+    pretrained = BASELINES[baseline][0] == "SmallCNN"
+    if pretrained:
+        weights = SmallCNN(1, widths=(4, 8, 8)).state_dict()
+        save_file(weights, tmp_path / "backbone.safetensors")
+        arguments += ["--model.backbone_weights", tmp_path / "backbone.safetensors", "--model.freeze_backbone", "true"]
+    if baseline == "conv_net_lstm":
+        arguments += ["--model.network.graph.map_size", 4]
+    network = cli("fit", *arguments).model.network
+    if pretrained:
+        torch.testing.assert_close(network.backbone.state_dict(), weights, rtol=0, atol=0)
+    cli("test", "--config", tmp_path / "run/config.yaml", "--ckpt_path", "best")
+    assert (tmp_path / "run/test/confusion_matrix.png").is_file()
+    assert not (tmp_path / "run/test/attention.png").exists()  # no graph, no picture of it
 
 
 def test_papers_recipe(cli, configs, tmp_path):
@@ -85,8 +165,8 @@ def test_demo_starts_from_the_backbone_that_is_shipped(cli, configs, tmp_path, m
     pretraining = instantiate(cli, tmp_path, configs / "pretrain/digits.yaml", configs / "pretrain/demo_backbone.yaml")
     network = run.model.network
     drawn = network.backbone.convs[0].weight.clone()
-    report = load_backbone_weights(network.backbone, run.model.backbone_weights)
-    load_backbone_weights(pretraining.model.backbone, run.model.backbone_weights)
+    report = load_weights(network.backbone, run.model.backbone_weights, "backbone_weights", BACKBONE_PREFIXES)
+    load_weights(pretraining.model.backbone, run.model.backbone_weights, "backbone_weights", BACKBONE_PREFIXES)
     assert "6 tensors" in report
     assert not torch.equal(network.backbone.convs[0].weight, drawn)
     assert not any(parameter.requires_grad for parameter in network.backbone.parameters())

@@ -1,5 +1,3 @@
-import math
-
 import pytest
 import torch
 from pytorch_lightning import Trainer
@@ -7,7 +5,7 @@ from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 
 from lightning_modules import DigitPretraining
-from lightning_modules.digit_pretraining import locate_loss
+from lightning_modules.digit_pretraining import accuracy
 from rstg_pyg.models import SmallCNN
 
 TINY = [
@@ -18,8 +16,8 @@ TINY = [
 
 
 def frames():
-    labels = torch.tensor([0, 0, 1, 0, 1])
-    return DataLoader(list(zip(torch.rand(5, 1, 16, 16), labels, strict=True)), batch_size=4)
+    shown = torch.tensor([[1, 0], [1, 0], [0, 1], [1, 0], [0, 1]], dtype=torch.bool)
+    return DataLoader(list(zip(torch.rand(5, 1, 24, 24), shown, torch.rand(5, 2, 2), strict=True)), batch_size=4)
 
 
 def trainer():
@@ -35,44 +33,61 @@ def test_fit_exports_the_best_backbone(cli, configs, tmp_path):
     assert {"train/loss", "val/loss", "val/acc"} <= run.trainer.callback_metrics.keys()
 
 
-def test_places_ask_for_boxes():
-    module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), num_classes=10, locate_weight=1.0)
-    with pytest.raises(ValueError, match="set 'return_box'"):
-        module.on_before_batch_transfer((torch.rand(1, 1, 16, 16), torch.tensor([3])), 0)
-
-
-def test_label_out_of_range():
+@pytest.mark.parametrize(
+    ("shown", "centre", "message"),
+    [
+        (torch.ones(1, 9).bool(), torch.rand(1, 10, 2), r"'shown' to be of shape \[1, 10\] \(got \[1, 9\]\)"),
+        (torch.ones(1, 10).bool(), torch.rand(1, 10), r"'centre' to be of shape \[1, 10, 2\] \(got \[1, 10\]\)"),
+        (torch.zeros(1, 10).bool(), torch.rand(1, 10, 2), r"'shown' to hold a digit for every frame"),
+    ],
+)
+def test_batch_that_does_not_fit(shown, centre, message):
     module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), num_classes=10)
-    with pytest.raises(ValueError, match=r"Expected 'label' to be in \[0, 9\] \(got \[10\]\)"):
-        module.on_before_batch_transfer((torch.rand(1, 1, 16, 16), torch.tensor([10])), 0)
+    with pytest.raises(ValueError, match=message):
+        module.on_before_batch_transfer((torch.rand(1, 1, 16, 16), shown, centre), 0)
 
 
 def test_loss_that_is_no_number_stops_the_fit_before_the_weights_change():
     module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), num_classes=2)
     with torch.no_grad():
-        module.classify.bias[0] = torch.inf
-    before = module.classify.weight.clone()
+        module.read[2].bias[0] = torch.inf
+    before = module.read[2].weight.clone()
     with pytest.raises(ValueError, match=r"Expected 'loss' to be finite \(got nan at training step 0\)"):
         trainer().fit(module, frames())
-    assert torch.equal(module.classify.weight, before)
+    assert torch.equal(module.read[2].weight, before)
 
 
 def test_accuracy_is_over_frames_not_over_batches():
     module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), num_classes=2)
     with torch.no_grad():
-        module.classify.weight.zero_()
-        module.classify.bias.copy_(torch.tensor([1.0, 0.0]))  # always says class 0
+        module.read[2].weight.zero_()
+        module.read[2].bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0, 0.0]))  # always says class 0
     (scores,) = trainer().test(module, frames(), verbose=False)  # batches of 4 and 1
     assert scores["test/acc"] == pytest.approx(3 / 5)
 
 
-def test_locate_loss_of_one_digit_by_hand():
-    box = torch.tensor([[0.0, 0.0, 0.5, 0.6]])  # of the 2×2 positions, (0.25, 0.25) alone is inside
-    label = torch.tensor([1])
-    located = torch.zeros(1, 2 + 3, 2, 2)
-    located[0, 1, 0, 0] = located[0, 2, 0, 1] = located[0, 2, 1, 0] = math.log(2.0)  # 2 : 1 : 1 for what is right
-    located[0, 3:, 0, 0] = torch.tensor([0.0, (0.3 - 0.25) / 0.3])  # the centre is (0.25, 0.3), 0.3 half a width
-    located[0, 3:, 1, 1] = 7.0  # nobody asks there
-    on_digit, elsewhere = math.log(2), (math.log(2) + math.log(2) + math.log(3)) / 3  # the last says 1 : 1 : 1
-    expected = on_digit + elsewhere
-    torch.testing.assert_close(locate_loss(located, label, box), torch.tensor(expected))
+def test_accuracy_counts_the_digits_that_are_there():
+    logits = torch.tensor([[3.0, 2.0, 1.0, 0.0], [3.0, 2.0, 1.0, 0.0], [0.0, 0.0, 5.0, 0.0]])
+    shown = torch.tensor([[1, 0, 1, 0], [0, 1, 1, 1], [0, 0, 1, 0]], dtype=torch.bool)
+    # Of the two likeliest one is there, of the three likeliest two, and the likeliest is.
+    torch.testing.assert_close(accuracy(logits, shown), torch.tensor((1 / 2 + 2 / 3 + 1) / 3))
+
+
+def test_loss_of_a_step_by_hand():
+    module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), num_classes=4, locate_weight=2.0).eval()
+    with torch.no_grad():
+        module.read[2].weight.zero_()
+        said = module.read[2].bias.view(4, 3)
+        said.fill_(0.5)  # all in the middle
+        said[:, 0] = torch.tensor([1.0, 3.0, 0.0, 0.0]).log().nan_to_num(neginf=-1e9)  # 1/4, 3/4, 0, 0
+    shown = torch.tensor([[True, True, False, False]])
+    centre = torch.zeros(1, 4, 2)
+    centre[0, :2] = torch.tensor([[0.5, 0.8], [0.5, 0.46]])
+    scores = {}
+    module.log_dict = lambda values, **_: scores.update(values)
+    loss = module._step((torch.rand(1, 1, 24, 24), shown, centre), "val")
+    classes = -(torch.tensor(1 / 4).log() + torch.tensor(3 / 4).log()) / 2
+    places = (0 + (0.3 - 0.025) + 0 + 0.04**2 / (2 * 0.05)) / 4  # smooth L1 turns linear at 0.05
+    torch.testing.assert_close(loss, classes + 2 * places)
+    assert scores["val/acc"] == 1
+    torch.testing.assert_close(scores["val/distance"], torch.tensor(100 * (0.3 + 0.04) / 2))

@@ -7,8 +7,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from lightning_modules import VideoClassification
-from lightning_modules.backbone_weights import load_backbone_weights
 from lightning_modules.optimization import WarmupCosine
+from lightning_modules.pretrained_weights import BACKBONE_PREFIXES, load_weights
 from rstg_pyg.models import ClassifierHead, SmallCNN, VideoClassifier
 from rstg_pyg.nn import RSTGToVec
 
@@ -153,7 +153,12 @@ def test_module_made_in_python_has_plain_hyperparameters(tmp_path):
     module = VideoClassification(network(), CLASSES)
     fit(module, tmp_path).save_checkpoint(tmp_path / "module.ckpt")
     checkpoint = torch.load(tmp_path / "module.ckpt", weights_only=True)
-    assert checkpoint["hyper_parameters"] == {"num_classes": 4, "backbone_weights": None, "freeze_backbone": False}
+    assert checkpoint["hyper_parameters"] == {
+        "num_classes": 4,
+        "backbone_weights": None,
+        "network_weights": None,
+        "freeze_backbone": False,
+    }
     loaded = VideoClassification.load_from_checkpoint(tmp_path / "module.ckpt", network=network())
     torch.testing.assert_close(loaded.state_dict(), module.state_dict())
 
@@ -175,8 +180,21 @@ def test_backbone_is_read_from_a_checkpoint_of_ours(tmp_path):
     module = VideoClassification(network(), CLASSES)
     fit(module, tmp_path).save_checkpoint(tmp_path / "module.ckpt")
     backbone = SmallCNN(widths=(2, 2, 4))
-    load_backbone_weights(backbone, tmp_path / "module.ckpt")
+    load_weights(backbone, tmp_path / "module.ckpt", "backbone_weights", BACKBONE_PREFIXES)
     torch.testing.assert_close(backbone.state_dict(), module.network.backbone.state_dict())
+
+
+def test_fit_starts_from_the_weights_of_another(tmp_path, caplog):
+    first = VideoClassification(network(), CLASSES)
+    fit(first, tmp_path).save_checkpoint(tmp_path / "first.ckpt")
+    module = VideoClassification(
+        network(), CLASSES, optimizer=lambda p: torch.optim.SGD(p, lr=0.0), network_weights=str(tmp_path / "first.ckpt")
+    )
+    with caplog.at_level("INFO"):
+        fit(module, tmp_path)
+    assert "network_weights: " in caplog.text
+    parameters, expected = (dict(m.network.named_parameters()) for m in (module, first))
+    torch.testing.assert_close(parameters, expected, rtol=0, atol=0)  # the optimiser moved nothing
 
 
 def test_backbone_that_does_not_fit_is_reported(tmp_path):
@@ -184,7 +202,7 @@ def test_backbone_that_does_not_fit_is_reported(tmp_path):
     weights["extra"] = weights.pop("convs.0.bias")
     save_file(weights, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match="Expected 'backbone_weights' to match SmallCNN") as error:
-        load_backbone_weights(SmallCNN(widths=(2, 2, 4)), tmp_path / "other.safetensors")
+        load_weights(SmallCNN(widths=(2, 2, 4)), tmp_path / "other.safetensors", "backbone_weights", ())
     report = str(error.value)
     assert "matched: 3" in report
     assert "missing: ['convs.0.bias']" in report
@@ -194,4 +212,4 @@ def test_backbone_that_does_not_fit_is_reported(tmp_path):
 
 def test_backbone_file_that_is_not_there():
     with pytest.raises(FileNotFoundError, match=r"Expected 'backbone_weights' .*got 'nowhere.safetensors'"):
-        load_backbone_weights(nn.Identity(), "nowhere.safetensors")
+        load_weights(nn.Identity(), "nowhere.safetensors", "backbone_weights", BACKBONE_PREFIXES)

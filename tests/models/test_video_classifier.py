@@ -1,6 +1,5 @@
 import pytest
 import torch
-from torch.nn import functional as F
 
 from rstg_pyg import VideoClassifier
 from rstg_pyg.models import ClassifierHead, SmallCNN
@@ -16,20 +15,8 @@ def make_classifier(**graph):
     )
 
 
-def loss_after_training(classifier, video, label):
-    optimizer = torch.optim.Adam(classifier.parameters(), lr=3e-3)
-    for _ in range(150):
-        loss = F.cross_entropy(classifier(video), label)
-        if loss < 0.05:
-            break
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return loss
-
-
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_overfits_sixteen_videos(schedule):
+def test_overfits_sixteen_videos(schedule, loss_after_training):
     classifier = make_classifier(
         schedule=schedule,
         pyramid=(2, 1),
@@ -103,12 +90,6 @@ class LastFrame(torch.nn.Module):
 
 
 @pytest.mark.parametrize("schedule", ["all_temp", "one_temp", "time_only", "homogeneous"])
-def test_learns_what_only_the_order_of_the_frames_tells(schedule):
+def test_learns_what_only_the_order_of_the_frames_tells(schedule, sweeps, loss_after_training):
     classifier = make_classifier(schedule=schedule, pyramid=(2, 1), input_norm="layer", norm="layer", residual=True)
-    label = torch.arange(16) % 2
-    frames = torch.rand(16, 4, 1, 16, 16) * 0.2
-    sweep = torch.zeros(4, 1, 16, 16)
-    for t in range(4):
-        sweep[t, :, :, 4 * t : 4 * t + 4] = 1.0  # a bar that moves to the right: class 0; backwards: class 1
-    video = frames + torch.where(label[:, None, None, None, None] == 0, sweep, sweep.flip(0))
-    assert loss_after_training(classifier, video, label) < 0.05
+    assert loss_after_training(classifier, *sweeps) < 0.05

@@ -1,0 +1,1 @@
+"""The paper's SyncMNIST table, made anew: ``make table1``."""

@@ -1,0 +1,211 @@
+"""One training of the table: fitted or gone on with, tested once, its figures kept as JSON."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+from experiments.protocol import EPOCHS, NUM_TEST_VIDEOS, ROWS, max_move_table
+
+REPOSITORY = Path(__file__).parent.parent
+RESULTS = REPOSITORY / "docs" / "results" / "table1"
+VALIDATIONS = ("val/acc", "val/loss")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training of a row.
+
+    Args:
+        row: Key of the row.
+        digits: Digits in a video.
+        num_videos: Videos seen in training.
+        rate: Learning rate.
+        seed: Seed of the initial weights and of the training videos.
+        start: Run whose best weights it starts from, or None.
+        search: Whether it only helps to choose the learning rate, and is not tested.
+    """
+
+    row: str
+    digits: int
+    num_videos: int
+    rate: float
+    seed: int = 0
+    start: "Run | None" = None
+    search: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the run's folder and of its figures."""
+        parts = [
+            f"{self.digits}digits",
+            self.row,
+            f"{self.num_videos // 1000}k",
+            f"lr{self.rate:g}",
+            f"seed{self.seed}",
+        ]
+        return "-".join([*parts, f"from{self.start.digits}digits"] if self.start else parts)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a run gave.
+
+    Args:
+        row: Key of the row.
+        digits: Digits in a video.
+        num_videos: Videos seen in training.
+        rate: Learning rate.
+        seed: Seed.
+        start: Name of the run whose weights it started from, or None.
+        videos: Videos seen at each validation.
+        accuracy: Validation accuracy then.
+        loss: Validation loss then.
+        videos_per_s: Median speed of the training.
+        parameters: Number of parameters.
+        multiply_adds: Multiply-adds of one clip, forward.
+        test_accuracy: Top-1 on the test set at the best validation; None for a run of the search.
+        processor: The kind of machine.
+        command: The command that trains it.
+    """
+
+    row: str
+    digits: int
+    num_videos: int
+    rate: float
+    seed: int
+    start: str | None
+    videos: list[int]
+    accuracy: list[float]
+    loss: list[float]
+    videos_per_s: float
+    parameters: int
+    multiply_adds: int
+    test_accuracy: float | None
+    processor: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where and how the runs of one call are made.
+
+    Args:
+        runs: Folder of the runs; what is there is gone on with.
+        mnist: MNIST root as torchvision lays it out.
+        threads: Threads of each training.
+        results: Folder of the figures.
+    """
+
+    runs: Path
+    mnist: Path
+    threads: int
+    results: Path = RESULTS
+
+    def figures(self, run: Run) -> Figures:
+        """Figures of a run: read where they are kept, else the run is made, or finished, first.
+
+        Raises:
+            RuntimeError: If the training or the test fails; the message ends with what it printed last.
+        """
+        kept = self.results / f"{run.name}.json"
+        if not kept.is_file():
+            fit = self._fit(run)
+            accuracy = None if run.search else self._test(run)
+            figures = self._collect(run, fit, accuracy)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(json.dumps(asdict(figures), indent=1) + "\n")
+        return Figures(**json.loads(kept.read_text()))
+
+    def checkpoint(self, run: Run) -> Path:
+        """The best checkpoint of a run."""
+        return self.runs / run.name / "checkpoints" / "best.ckpt"
+
+    def _fit(self, run: Run) -> list[str]:
+        folder = self.runs / run.name
+        arguments = fit_arguments(run)
+        if run.start is not None:
+            arguments += ["--model.network_weights", str(self.checkpoint(run.start))]
+        if (folder / "fitted").is_file():
+            return arguments
+        if (folder / "checkpoints" / "last.ckpt").is_file():
+            self._main(
+                run, "fit", "--config", str(folder / "config.yaml"), "--run_dir", str(folder), "--ckpt_path", "last"
+            )
+        else:
+            shutil.rmtree(folder, ignore_errors=True)  # stopped before its first checkpoint
+            self._main(run, *arguments, "--run_dir", str(folder), "--data.root", str(self.mnist))
+        (folder / "fitted").touch()
+        return arguments
+
+    def _test(self, run: Run) -> float:
+        folder = self.runs / run.name
+        self._main(
+            run, "test", "--config", str(folder / "config.yaml"), "--run_dir", str(folder), "--ckpt_path", "best"
+        )
+        from lightning_modules.csv_log import read_metrics
+
+        return read_metrics(folder / "test" / "metrics.csv")["test/acc"][1][-1]
+
+    def _main(self, run: Run, *arguments: str) -> None:
+        """Run ``main.py`` with a log of its own."""
+        log = self.runs / f"{run.name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
+        workers = str(max(1, self.threads - 1))
+        command = [sys.executable, "main.py", *arguments, "--data.num_workers", workers]
+        command += ["--trainer.enable_progress_bar", "false"]
+        with log.open("a") as file:
+            done = subprocess.run(command, cwd=REPOSITORY, env=environment, stdout=file, stderr=file, check=False)
+        if done.returncode != 0:
+            last = "\n".join(log.read_text().splitlines()[-20:])
+            raise RuntimeError(f"{run.name} stopped with {done.returncode}; the end of {log}:\n{last}")
+
+    def _collect(self, run: Run, fit: list[str], test_accuracy: float | None) -> Figures:
+        import torch
+
+        from benchmarks.settings import processor_name
+        from lightning_modules import VideoClassification
+        from lightning_modules.csv_log import read_metrics
+        from rstg_pyg import summary
+
+        metrics = read_metrics(self.runs / run.name / "metrics.csv")
+        steps, accuracy = metrics["val/acc"]
+        batch = run.num_videos / (steps[-1] + 1)
+        network = VideoClassification.load_from_checkpoint(self.checkpoint(run), map_location="cpu").network
+        cost = summary(network, torch.zeros(1, 10, 1, 64, 64))
+        return Figures(
+            run.row,
+            run.digits,
+            run.num_videos,
+            run.rate,
+            run.seed,
+            run.start.name if run.start else None,
+            videos=[round(batch * (step + 1)) for step in steps],
+            accuracy=accuracy,
+            loss=metrics["val/loss"][1],
+            videos_per_s=median(metrics["train/videos_per_s"][1]),
+            parameters=cost.parameters,
+            multiply_adds=cost.multiply_adds,
+            test_accuracy=test_accuracy,
+            processor=f"{processor_name()}, {self.threads} threads",
+            command=" ".join(["python", "main.py", *fit]),
+        )
+
+
+def fit_arguments(run: Run) -> list[str]:
+    """Arguments of ``main.py`` that fit a run, but for its folder and MNIST's."""
+    row = ROWS[run.row]
+    epochs = 1 if run.search else EPOCHS
+    arguments = ["fit", "--config", "configs/syncmnist/table1.yaml", "--config", f"configs/syncmnist/{row.config}.yaml"]
+    arguments += [*row.arguments, "--seed_everything", str(run.seed), "--data.seed", str(run.seed)]
+    arguments += ["--data.num_digits", str(run.digits), "--data.max_move", json.dumps(max_move_table(run.num_videos))]
+    arguments += ["--data.train_videos", str(run.num_videos), "--data.epoch_videos", str(run.num_videos // epochs)]
+    arguments += ["--data.test_videos", str(NUM_TEST_VIDEOS), "--data.source", "mnist"]
+    if run.digits == 5:
+        arguments += ["--data.test_paths", "published"]
+    return [*arguments, "--model.optimizer.lr", str(run.rate), "--trainer.max_epochs", str(epochs)]

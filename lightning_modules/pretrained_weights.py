@@ -1,0 +1,70 @@
+"""Weights to start from: read from a file, loaded strictly, with a report."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from rstg_pyg.models.state_comparison import state_differences
+
+# What the tensors are called in checkpoints of our LightningModules.
+BACKBONE_PREFIXES = ("network.backbone.", "backbone.")
+NETWORK_PREFIXES = ("network.",)
+
+
+def read_weights(path: str | Path, name: str, prefixes: Sequence[str]) -> dict[str, Tensor]:
+    """Read a module's state from ``.safetensors``, or out of a Lightning checkpoint.
+
+    Args:
+        path: The file.
+        name: The argument's name in errors.
+        prefixes: What may stand before the names of the module's tensors in a checkpoint; the first that is there
+            counts.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a checkpoint does not hold the module.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"Expected '{name}' to be a .safetensors file or a checkpoint (got '{path}', which is no file)"
+        )
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    state = torch.load(path, map_location="cpu", weights_only=True).get("state_dict", {})
+    for prefix in prefixes:
+        weights = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        if weights:
+            return weights
+    raise ValueError(
+        f"Expected '{name}' to hold tensors named {' or '.join(f'{p}*' for p in prefixes)} "
+        f"(got '{path}' with {sorted(state)[:5]}...)"
+    )
+
+
+def load_weights(module: nn.Module, path: str | Path, name: str, prefixes: Sequence[str]) -> str:
+    """Load a module's weights; every tensor must be there, and none besides.
+
+    Args:
+        module: The module.
+        path: See :func:`read_weights`, as the others.
+        name: The argument's name in errors.
+        prefixes: Prefixes in a checkpoint.
+
+    Returns:
+        The report: what was loaded from where.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If names or shapes differ; the error lists matched, missing, unexpected and misshapen tensors.
+    """
+    weights = read_weights(path, name, prefixes)
+    differences = state_differences(module.state_dict(), weights)
+    if differences:
+        raise ValueError(f"Expected '{name}' to match {type(module).__name__} (got '{path}')\n{differences}")
+    module.load_state_dict(weights)
+    size = sum(value.numel() for value in weights.values())
+    return f"{name}: {len(weights)} tensors ({size:,} numbers) of {type(module).__name__} from {path}"
