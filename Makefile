@@ -47,7 +47,8 @@ table1: venv
 	$(BIN)/python -W ignore -m experiments $(ROW) $(if $(MNIST),--mnist $(MNIST)) --jobs $(or $(JOBS),1)
 
 notebooks: venv
-	PYTHONWARNINGS=ignore $(BIN)/jupyter-execute --inplace --NotebookClient.record_timing=False notebooks/*.ipynb
+	PYTHONWARNINGS=ignore $(BIN)/jupyter-execute --inplace --NotebookClient.record_timing=False \
+		--NotebookClient.coalesce_streams=True notebooks/*.ipynb
 
 demo: venv
 	@if [ -e runs/demo/checkpoints/last.ckpt ]; then \

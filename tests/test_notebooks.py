@@ -40,8 +40,10 @@ def test_notebook_runs(path, monkeypatch):
     monkeypatch.setenv("PYTHONWARNINGS", "ignore")  # as in `make notebooks`, which keeps them
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     kept, ran = (nbformat.read(path, as_version=4) for _ in range(2))
+    resources = {"metadata": {"path": path.parent}}
+    # What a cell prints may come in pieces.
     client = nbclient.NotebookClient(
-        ran, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+        ran, timeout=600, kernel_name="python3", resources=resources, coalesce_streams=True
     )
     client.execute()  # a cell that fails is an error here
     for before, now in zip(code_cells(kept), code_cells(ran), strict=True):

@@ -88,7 +88,7 @@ def record(model: nn.Module, class_names: Sequence[str] | None = None) -> Iterat
     Args:
         model: A module with one :class:`rstg_pyg.RSTG` inside. A :class:`rstg_pyg.VideoClassifier` also shows its
             frames and, where its graph has a :class:`~rstg_pyg.nn.readout.NodesToVec`, its scores over time.
-        class_names: Names of the classes; None numbers them.
+        class_names: Names of the classes; None takes those of the classifier's ``config`` or, without one, numbers.
 
     Yields:
         The record, empty until the model has run.

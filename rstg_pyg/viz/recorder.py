@@ -26,7 +26,7 @@ class Recorder:
     Args:
         model: The model around the graph.
         rstg: The graph.
-        class_names: Names of the classes; None numbers them.
+        class_names: Names of the classes; None takes the model's own, or numbers.
     """
 
     def __init__(self, model: nn.Module, rstg: RSTG, class_names: Sequence[str] | None) -> None:
@@ -133,9 +133,12 @@ class Recorder:
         Raises:
             ValueError: If there is not one name for each class.
         """
+        class_names = self.class_names
+        if class_names is None and classifier.config is not None:
+            class_names = classifier.config["class_names"]
         readout = getattr(classifier.graph, "readout", None)
         if not isinstance(readout, NodesToVec):
-            return None, tuple(self.class_names or ())
+            return None, tuple(class_names or ())
         nodes = next(reversed(self.time_states)) if self.time_states else self._stages(self.space_states)[-1]
         with evaluation_mode(classifier.head):
             scores = torch.stack(
@@ -147,7 +150,7 @@ class Recorder:
                 ],
                 dim=1,
             )
-        names = tuple(map(str, range(scores.size(-1)))) if self.class_names is None else tuple(self.class_names)
+        names = tuple(map(str, range(scores.size(-1)))) if class_names is None else tuple(class_names)
         if len(names) != scores.size(-1):
             raise ValueError(f"Expected 'class_names' to hold {scores.size(-1)} names (got {len(names)})")
         return scores.cpu(), names

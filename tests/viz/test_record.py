@@ -162,6 +162,8 @@ def test_scores_over_time_are_those_of_shorter_clips(readout):
     torch.testing.assert_close(padded.scores[:, -1], logits)
     torch.testing.assert_close(padded.scores[1, 1], logits[1])
     assert padded.class_names == ("0", "1", "2")
+    model.config = {"class_names": ["d", "e", "f"]}  # as of a model that was loaded from its folder
+    assert as_record(video, model).class_names == ("d", "e", "f")
 
 
 def test_recording_changes_neither_result_nor_gradient_and_leaves_no_trace():
