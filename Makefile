@@ -1,9 +1,10 @@
-# make demo   train, test and look at a small model on real digits (about 12 minutes on two CPU cores)
-# make test   format, lint, types and tests
-# make bench  measure everything and write docs/performance.md; some of it: make bench ARGS="graph_stack streaming"
+# make demo       train, test and look at a small model on real digits (about 12 minutes on two CPU cores)
+# make test       format, lint, types and tests
+# make bench      measure everything and write docs/performance.md; some of it: make bench ARGS="graph_stack streaming"
 # make table1 MNIST=DIR  train and test all rows of the results table, or go on where it was stopped, and write
-#             docs/results.md; one row: make table1 MNIST=DIR ROW=all_temp; two trainings at a time: JOBS=2
-# make venv   the environment both need, in .venv
+#                 docs/results.md; one row: make table1 MNIST=DIR ROW=all_temp; two trainings at a time: JOBS=2
+# make notebooks  run the notebooks anew and keep their outputs
+# make venv       the environment both need, in .venv
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -17,7 +18,7 @@ export MALLOC_MMAP_THRESHOLD_ ?= 4294967296
 export MALLOC_TRIM_THRESHOLD_ ?= 17179869184
 export MALLOC_TOP_PAD_ ?= 268435456
 
-.PHONY: demo test bench table1 venv lint
+.PHONY: demo test bench table1 notebooks venv lint
 
 venv: .venv/installed
 
@@ -28,7 +29,7 @@ venv: .venv/installed
 		|| { echo "Building torch-scatter for torch $(TORCH), once: about five minutes"; \
 		$(BIN)/pip wheel --quiet --no-build-isolation --no-deps --no-cache-dir -w $(WHEELS) torch-scatter==$(TORCH_SCATTER); }
 	$(BIN)/pip install --quiet --no-deps --no-index --find-links $(WHEELS) torch-scatter==$(TORCH_SCATTER)
-	$(BIN)/pip install --quiet --no-build-isolation -c constraints.txt -e ".[app,test]"
+	$(BIN)/pip install --quiet --no-build-isolation -c constraints.txt -e ".[app,mp4,explain,notebooks,test]"
 	@touch $@
 
 lint: venv
@@ -44,6 +45,10 @@ bench: venv
 
 table1: venv
 	$(BIN)/python -W ignore -m experiments $(ROW) $(if $(MNIST),--mnist $(MNIST)) --jobs $(or $(JOBS),1)
+
+notebooks: venv
+	PYTHONWARNINGS=ignore $(BIN)/jupyter-execute --inplace --NotebookClient.record_timing=False \
+		--NotebookClient.coalesce_streams=True notebooks/*.ipynb
 
 demo: venv
 	@if [ -e runs/demo/checkpoints/last.ckpt ]; then \

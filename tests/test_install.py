@@ -71,7 +71,7 @@ def test_wheel_holds_the_library_alone(wheel):
     assert {top for top in tops if not top.endswith(".dist-info")} == {"rstg_pyg"}
     in_checkout = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "rstg_pyg").rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == in_checkout
-    assert "rstg_pyg/py.typed" in names
+    assert {"rstg_pyg/py.typed", "rstg_pyg/viz/page.html"} <= set(names)
     shipped = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "rstg_pyg/pretrained").glob("*/*")}
     tiny = {f"rstg_pyg/pretrained/tiny/{name}" for name in ("config.json", "model.safetensors", "README.md")}
     assert {name for name in names if name.startswith("rstg_pyg/pretrained/")} == shipped | tiny

@@ -26,24 +26,24 @@ class AttentionFigure(Callback):
     ) -> None:
         """Draw the figure after the first batch."""
         network = getattr(pl_module, "network", None)
-        pyramid = getattr(getattr(network, "graph", None), "pyramid", None)
-        if batch_idx > 0 or dataloader_idx > 0 or trainer.fast_dev_run or pyramid is None:
+        has_graph = hasattr(getattr(network, "graph", None), "pyramid")
+        if batch_idx > 0 or dataloader_idx > 0 or trainer.fast_dev_run or not has_graph:
             return
         folder = run_folder(trainer)
         if not trainer.is_global_zero:
             return
-        video, label = to_unit_range(batch[0]), batch[1]
-        with trainer.precision_plugin.forward_context():
-            logits, attention = network(video, return_attention_weights=True)
-        if attention.size(2) == 0:
-            return
-        from rstg_pyg.viz import draw_attention
+        from rstg_pyg.viz import draw_attention, record
 
+        video, label = to_unit_range(batch[0]), batch[1]
+        with trainer.precision_plugin.forward_context(), record(network) as rec:
+            logits = network(video)
+        if rec.attention.size(2) == 0:
+            return
         predicted = logits.argmax(dim=-1)
         clip = int((predicted == label).int().argmax())
         names = getattr(trainer.datamodule, "class_names", range(logits.size(-1)))
         title = f"label {names[label[clip]]}, predicted {names[predicted[clip]]}"
-        figure = draw_attention(video[clip], attention[clip], pyramid, title=title)
+        figure = draw_attention(rec, clip=clip, title=title)
         figure.savefig(folder / "attention.png", dpi=120)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):

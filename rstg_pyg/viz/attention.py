@@ -4,85 +4,117 @@ from collections.abc import Sequence
 
 import torch
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from torch import Tensor
+from matplotlib.patches import Rectangle
+from torch import Tensor, nn
+from torch_geometric.data import Data
 
-from rstg_pyg.graph import GridPyramid
+from rstg_pyg.viz.canvas import (
+    NODE_COLOUR,
+    centres,
+    check_node,
+    chosen_frames,
+    coverage,
+    frames_of,
+    regions_of,
+    show_edges,
+    show_frame,
+    show_nodes,
+    some_iterations,
+)
+from rstg_pyg.viz.record import Record, as_record
 
 FRAME_INCHES = 1.5
 
 
 def draw_attention(
-    video: Tensor,
-    attention: Tensor,
-    pyramid: GridPyramid,
+    source: Record | Tensor | Data,
+    model: nn.Module | None = None,
     *,
+    clip: int = 0,
+    node: int | None = None,
+    iteration: int | None = None,
     frames: Sequence[int] | None = None,
     title: str = "",
 ) -> Figure:
     """Draw who listens to whom in every frame of a clip.
 
-    Upper row: the frame with its nodes (one marker a cell, larger for coarser scales) and the attention of every edge,
-    averaged over iterations; strong edges (by magnitude) are opaque and wide. Lower row: how much each region is
-    listened to, the sum of attention over a node's listeners, sent back to the node's region.
+    Upper row: the frame with its nodes (one marker a cell, larger for coarser scales) and the attention of every edge;
+    strong edges (by magnitude) are opaque and wide. Lower row: how much each region is listened to, the sum of
+    attention over a node's listeners, sent back to the node's region. With ``node``, of the edges to that node alone:
+    whom it listens to.
 
     Args:
-        video: ``[T, channels, H, W]`` in [0, 1], one or three channels.
-        attention: ``[T, K, E]`` attention of the clip.
-        pyramid: The graph of a frame.
+        source: A record, or the clip or data that ``model`` runs; see :func:`~rstg_pyg.viz.record.as_record`.
+        model: The model; None beside a record.
+        clip: Number of the clip.
+        node: The one listener to draw; None draws all.
+        iteration: The space stage to draw; None averages over all.
         frames: Frames to draw; None draws all.
         title: Title of the figure.
 
-    Returns:
-        A matplotlib figure.
-
     Raises:
-        ValueError: If ``video``, ``attention`` and ``pyramid`` do not belong together.
+        ValueError: If the record has no regions or no messages, or there is no such node, iteration or frame.
+        IndexError: If there is no such clip.
     """
-    if video.dim() != 4 or video.size(1) not in (1, 3):
-        raise ValueError(f"Expected 'video' to be of shape [T, 1 or 3, H, W] (got {list(video.shape)})")
-    if attention.dim() != 3 or attention.size(0) != video.size(0) or attention.size(2) != pyramid.num_edges:
-        raise ValueError(
-            f"Expected 'attention' to be of shape [{video.size(0)}, K, {pyramid.num_edges}] "
-            f"(got {list(attention.shape)})"
-        )
-    if attention.size(1) == 0:
-        raise ValueError("Expected 'attention' of at least one iteration (got K = 0: no messages are sent)")
-    shown = list(range(video.size(0))) if frames is None else list(frames)
-    height, width = video.shape[-2:]
-    video, attention = video.detach().float().cpu(), attention.detach().float().cpu().mean(dim=1)
-    pyramid = GridPyramid(pyramid.scales)
-    source, destination = pyramid.edge_index
-    centres = pyramid.pos * torch.tensor([height, width]) - 0.5
-    listened = torch.zeros(len(attention), pyramid.num_nodes).index_add_(1, source, attention)
-    heat = pyramid.unpool(listened[..., None], (height, width))[:, 0]
-    norm = Normalize(heat.min().item(), heat.max().item())
+    rec = as_record(source, model)
+    video, (box, scale) = frames_of(rec, clip), regions_of(rec)
+    attention = attention_of(rec, clip, node, iteration)
+    shown = chosen_frames(frames, len(video))
+    size = (video.size(-2), video.size(-1))
+    heat = torch.einsum("tn,nhw->thw", listened_to(attention, rec.edge_index, len(box)), coverage(box, size))
+    norm = Normalize(heat[shown].min().item(), heat[shown].max().item())
     top = attention[shown].abs().max().clamp(min=1e-6)
 
-    figure = Figure(figsize=(FRAME_INCHES * len(shown), 2 * FRAME_INCHES + 0.7), layout="constrained")
+    figure = Figure(figsize=(FRAME_INCHES * len(shown) + 0.6, 2 * FRAME_INCHES + 0.5), layout="constrained")
     axes = figure.subplots(2, len(shown), squeeze=False)
-    wires = torch.stack([centres[source], centres[destination]], dim=1).flip(-1).numpy()
     for column, t in enumerate(shown):
-        picture = video[t].permute(1, 2, 0).squeeze(-1).clamp(0, 1).numpy()
-        strength = (attention[t].abs() / top).numpy()
-        colours = colormaps["cividis"](strength)
-        colours[:, 3] = strength
-        for axis in axes[:, column]:
-            axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
-            axis.set_xticks([])
-            axis.set_yticks([])
-        axes[0, column].add_collection(LineCollection(list(wires), colors=colours, linewidths=0.3 + 2.2 * strength))
-        for level in range(pyramid.num_scales):
-            y, x = centres[pyramid.scale == level].unbind(dim=1)
-            axes[0, column].plot(x, y, "s", ms=3 + 3 * level, mfc="none", mec="#56B4E9", mew=0.8)
-        axes[1, column].imshow(heat[t].numpy(), cmap="cividis", alpha=0.6, norm=norm)
+        show_attention(axes[0, column], video[t], attention[t] / top, rec.edge_index, box, scale, node)
+        show_frame(axes[1, column], video[t])
+        axes[1, column].imshow(heat[t].numpy(), cmap="cividis", alpha=0.65, norm=norm)
         axes[0, column].set_title(f"t = {t}", fontsize=8)
     axes[0, 0].set_ylabel("attention", fontsize=8)
-    axes[1, 0].set_ylabel("listened to", fontsize=8)
-    scale = ScalarMappable(norm, "cividis")
-    figure.colorbar(scale, ax=axes[1].tolist(), fraction=0.02, pad=0.01).ax.tick_params(labelsize=6)
+    axes[1, 0].set_ylabel("listened to" if node is None else f"node {node} listens to", fontsize=8)
+    figure.colorbar(ScalarMappable(norm, "cividis"), ax=axes[1].tolist(), aspect=12, pad=0.01).ax.tick_params(
+        labelsize=6
+    )
     figure.suptitle(title, fontsize=10)
     return figure
+
+
+def attention_of(rec: Record, clip: int, node: int | None, iteration: int | None) -> Tensor:
+    """Attention ``[T, E]`` to draw: of one listener (zero for the others) or all, of one iteration or their mean."""
+    check_node(node, rec.states.size(3))
+    attention = some_iterations(rec.attention[clip].float(), iteration)
+    return attention if node is None else attention * (rec.edge_index[1] == node)
+
+
+def listened_to(attention: Tensor, edge_index: Tensor, num_nodes: int) -> Tensor:
+    """Sum of attention ``[T, E]`` over the listeners of each node, ``[T, N]``."""
+    return attention.new_zeros(len(attention), num_nodes).index_add_(1, edge_index[0], attention)
+
+
+def show_attention(
+    axis: Axes,
+    frame: Tensor,
+    strength: Tensor,
+    edge_index: Tensor,
+    box: Tensor,
+    scale: Tensor,
+    node: int | None,
+    marker: float = 3,
+) -> None:
+    """Show a frame with its nodes and its edges, ``strength [E]`` in [-1, 1]."""
+    show_frame(axis, frame)
+    height, width = frame.shape[-2:]
+    ends = centres(box, (height, width))[edge_index.t()]
+    show_edges(axis, ends, strength.abs(), colormaps["cividis"], width=0.75 * marker)
+    show_nodes(axis, box, scale, (height, width), marker)
+    if node is not None:
+        y0, x0, y1, x1 = box[node].tolist()
+        corner = (x0 * width - 0.5, y0 * height - 0.5)
+        size = ((x1 - x0) * width, (y1 - y0) * height)
+        axis.add_patch(Rectangle(corner, *size, fill=False, edgecolor=NODE_COLOUR, linewidth=1.5))

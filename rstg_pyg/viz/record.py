@@ -1,0 +1,174 @@
+"""What happened inside the recurrent graph during a forward pass."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from rstg_pyg.models import VideoClassifier
+from rstg_pyg.nn import RSTG
+from rstg_pyg.viz.evaluation import evaluation_mode
+from rstg_pyg.viz.recorder import Recorder
+
+
+@dataclass
+class Record:
+    """What happened inside an :class:`rstg_pyg.RSTG` during its last clips, as :func:`record` writes it down.
+
+    Tensors are detached and on the CPU: B clips, T frames, N nodes, E edges, K space stages, M time stages, G gates.
+
+    Attributes:
+        edge_index: ``[2, E]`` source and destination.
+        attention: ``[B, T, K, E]`` weight of every message, as the space stage returns it.
+        message_norm: ``[B, T, K, E]`` norm of every message as it arrives, its weight included: ‖α·m‖.
+        states: ``[B, T, 1 + K + M, N, D]`` node features that enter the graph, and those after each stage.
+        stages: Their names, such as ``("input", "time 0", "space 0", ..., "time 3")``.
+        gates: ``[B, T, M, N, G]`` gates of the recurrent cells, averaged over their D units.
+        gate_names: Names of the G gates: input, forget and output of an LSTM, reset and update of a GRU.
+        box: ``[N, 4]`` region (y0, x0, y1, x1) of each node as a share of the frame, or None.
+        scale: ``[N]`` scale of each node, or None.
+        video: ``[B, T, channels, H, W]`` frames in [0, 1], or None.
+        scores: ``[B, T, classes]`` logits had the clip ended with that frame, or None.
+        class_names: Names of the classes.
+    """
+
+    edge_index: Tensor
+    attention: Tensor
+    message_norm: Tensor
+    states: Tensor
+    stages: tuple[str, ...]
+    gates: Tensor
+    gate_names: tuple[str, ...]
+    box: Tensor | None = None
+    scale: Tensor | None = None
+    video: Tensor | None = None
+    scores: Tensor | None = None
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def state_norm(self) -> Tensor:
+        """``[B, T, 1 + K + M, N]`` norm of every node's features, before the first stage and after each."""
+        return self.states.norm(dim=-1)
+
+    def to_html(self, path: str | Path, clip: int = 0, title: str = "") -> Path:
+        """Write a clip as an interactive page; see :func:`~rstg_pyg.viz.page.write_page`."""
+        from rstg_pyg.viz.page import write_page
+
+        return write_page(self, path, clip, title)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in Record.__dataclass_fields__ and "states" not in vars(self):
+            raise AttributeError(f"No {name!r} yet: a record is empty until its model has run")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+@contextmanager
+def record(model: nn.Module, class_names: Sequence[str] | None = None) -> Iterator[Record]:
+    """Write down what happens inside the recurrent graph of a model.
+
+    .. code-block:: python
+
+        with record(model) as rec:
+            model(video)
+        rec.attention  # [B, T, K, E]
+
+    Hooks do all of it, and are gone when the block ends: a model that is not being recorded pays nothing. Inside the
+    block the space stage gives way to PyG's plain propagation, so that single messages can be looked at; its numbers
+    are those of the fused route up to rounding. Gradients, and the hooks of others such as PyG's explainers, are left
+    alone.
+
+    Clips that begin (no ``state`` is given) begin the record anew; a call that carries a state on, such as
+    :meth:`rstg_pyg.RSTG.step` on a stream, adds its frames.
+
+    Args:
+        model: A module with one :class:`rstg_pyg.RSTG` inside. A :class:`rstg_pyg.VideoClassifier` also shows its
+            frames and, where its graph has a :class:`~rstg_pyg.nn.readout.NodesToVec`, its scores over time.
+        class_names: Names of the classes; None takes those of the classifier's ``config`` or, without one, numbers.
+
+    Yields:
+        The record, empty until the model has run.
+
+    Raises:
+        ValueError: If ``model`` does not hold exactly one RSTG, or, when it runs, ``class_names`` does not hold one
+            name for each class.
+    """
+    rec = Record.__new__(Record)  # without content: reading it says so
+    recorder = Recorder(model, the_graph(model), class_names)
+
+    def write_graph(*_: Any) -> None:
+        content = recorder.content()
+        if recorder.goes_on and "states" in vars(rec):
+            for name in ("attention", "message_norm", "states", "gates"):
+                content[name] = torch.cat([getattr(rec, name), content[name]], dim=1)
+        Record.__init__(rec, **content)
+
+    def write_scores(classifier: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], _: Any) -> None:
+        assert isinstance(classifier, VideoClassifier)
+        rec.video = (args[0] if args else kwargs["video"]).detach().cpu()
+        rec.scores, rec.class_names = recorder.scores(classifier)
+
+    handles = [*recorder.attach(), recorder.rstg.register_forward_hook(write_graph)]
+    for module in model.modules():
+        if isinstance(module, VideoClassifier):
+            handles.append(module.register_forward_hook(write_scores, with_kwargs=True))
+    try:
+        yield rec
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def as_record(source: Record | Tensor | Data, model: nn.Module | None = None) -> Record:
+    """A record of what there is: of a record itself, or of a clip that a model runs.
+
+    Args:
+        source: A record; clips ``[B, T, channels, H, W]`` or one clip without B, for a ``model`` of video; or the data
+            of one clip as :class:`rstg_pyg.transforms.SpaceTimeGraph` makes it, for the RSTG inside ``model``, with
+            the frames in ``data.video [T, channels, H, W]`` if they are to be seen.
+        model: What runs the clip, in evaluation mode and without gradients; None beside a record.
+
+    Raises:
+        ValueError: If ``source`` is none of these, or ``model`` is missing or too much.
+    """
+    if isinstance(source, Record):
+        if model is not None:
+            raise ValueError("Expected 'model' to be None beside a record (got a model)")
+        return source
+    if not isinstance(source, Data) and not (isinstance(source, Tensor) and source.dim() in (4, 5)):
+        got = list(source.shape) if isinstance(source, Tensor) else type(source).__name__
+        raise ValueError(f"Expected 'source' to be a Record, a clip [T, channels, H, W] or a Data (got {got})")
+    if model is None:
+        raise ValueError("Expected 'model' to run the clip given as 'source' (got None)")
+    with torch.no_grad(), evaluation_mode(model), record(model) as rec:
+        if isinstance(source, Tensor):
+            model(source if source.dim() == 5 else source[None])
+            return rec
+        rstg = the_graph(model)
+        rstg(
+            source.x.transpose(0, 1)[None],
+            source.edge_index,
+            source.pos_map if rstg.space is not None and rstg.space.pos_channels > 0 else None,
+            group=source.scale if rstg.space is not None and rstg.space.num_groups > 1 else None,
+        )
+    rec.box, rec.scale = source.get("box"), source.get("scale")
+    rec.video = None if "video" not in source else source.video[None]
+    return rec
+
+
+def the_graph(model: nn.Module) -> RSTG:
+    """The one :class:`rstg_pyg.RSTG` of a model.
+
+    Raises:
+        ValueError: If there is none, or more than one.
+    """
+    graphs = {name: module for name, module in model.named_modules() if isinstance(module, RSTG)}
+    if len(graphs) != 1:
+        raise ValueError(
+            f"Expected 'model' to hold one RSTG (got {len(graphs)}: {list(graphs)}): give the part of it to look into"
+        )
+    return next(iter(graphs.values()))

@@ -1,0 +1,293 @@
+import pytest
+import torch
+from torch.nn import functional as F
+from torch_geometric.data import Data
+from torch_geometric.explain import AttentionExplainer, Explainer, GNNExplainer
+
+from rstg_pyg import RSTG, GridPyramid, RSTGBlock, RSTGConv, VideoClassifier
+from rstg_pyg.models import ClassifierHead, SmallCNN
+from rstg_pyg.nn import RSTGToVec
+from rstg_pyg.nn.rstg import SCHEDULES
+from rstg_pyg.transforms import SpaceTimeGraph
+from rstg_pyg.viz import record
+from rstg_pyg.viz.record import as_record
+
+PYRAMID = GridPyramid((2, 1))  # 5 nodes, 16 edges
+
+
+def make_classifier(**graph):
+    graph = RSTGToVec(channels=6, node_channels=8, pyramid=(2, 1), **graph)
+    return VideoClassifier(SmallCNN(1, (4, 6)), graph, ClassifierHead(8, 3, hidden_channels=5, dropout=0.5)).eval()
+
+
+def message_norms(conv, x, edge_index, alpha, pos_map):
+    """‖α·m‖ of one graph, edge by edge, with the concatenation of equation 1 written out."""
+    first = torch.cat([conv.lin_source.weight, conv.lin_destination.weight, conv.lin_pos.weight], dim=1)
+    norms = []
+    for (j, i), weight in zip(edge_index.t().tolist(), alpha, strict=True):
+        hidden = (first @ torch.cat([x[j], x[i], pos_map[j]]) + conv.lin_destination.bias).relu()
+        norms.append((weight * (conv.lin_send.weight @ hidden + conv.lin_send.bias).relu()).norm())
+    return torch.stack(norms)
+
+
+def lstm_step(cell, x, h, c):
+    """An LSTM cell on ``[N, D]``, gate by gate: new h and c, mean input, forget and output gate."""
+    weight_x, weight_h, bias_x, bias_h = cell.rnn.all_weights[0]
+    i, f, g, o = (x @ weight_x.t() + bias_x + h @ weight_h.t() + bias_h).chunk(4, dim=-1)
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    gates = torch.stack([gate.sigmoid().mean(dim=-1) for gate in (i, f, o)], dim=-1)
+    return o.sigmoid() * c.tanh(), c, gates
+
+
+@torch.no_grad()
+def test_record_equals_the_stages_worked_through_one_by_one(reference_conv):
+    num_clips, num_frames, num_iterations = 2, 3, 2
+    rstg = RSTG(6, 8, num_iterations=num_iterations, pos_channels=4, residual=True)
+    x, pos_map = torch.randn(num_clips, num_frames, 5, 6), torch.rand(5, 4)
+    with record(rstg) as rec:
+        rstg(x, PYRAMID.edge_index, pos_map)
+
+    assert rec.stages == ("input", "time 0", "space 0", "time 1", "space 1", "time 2")
+    assert rec.gate_names == ("input", "forget", "output")
+    for b in range(num_clips):
+        memory = [(torch.zeros(5, 8), torch.zeros(5, 8)) for _ in range(num_iterations + 1)]
+        for t in range(num_frames):
+            nodes = rstg.lin_in(x[b, t])
+            states, gates = [nodes], []
+            for k in range(num_iterations + 1):
+                h, c, gate = lstm_step(rstg.time if k < num_iterations else rstg.last_time, nodes, *memory[k])
+                memory[k] = (h, c)
+                nodes = nodes + h
+                states.append(nodes)
+                gates.append(gate)
+                if k == num_iterations:
+                    break
+                after, alpha = reference_conv(rstg.space, nodes, PYRAMID.edge_index, pos_map)
+                torch.testing.assert_close(rec.attention[b, t, k], alpha)
+                norms = message_norms(rstg.space, nodes, PYRAMID.edge_index, alpha, pos_map)
+                torch.testing.assert_close(rec.message_norm[b, t, k], norms)
+                nodes = after
+                states.append(nodes)
+            torch.testing.assert_close(rec.states[b, t], torch.stack(states))
+            torch.testing.assert_close(rec.state_norm[b, t], torch.stack(states).square().sum(dim=-1).sqrt())
+            torch.testing.assert_close(rec.gates[b, t], torch.stack(gates))
+
+
+def test_gru_gates_lead_to_the_states_seen():
+    rstg = RSTG(8, 8, schedule="time_only", rnn="gru").requires_grad_(False)
+    x = torch.randn(1, 2, 5, 8)
+    with record(rstg) as rec:
+        rstg(x, PYRAMID.edge_index)
+    cell, hidden = rstg.last_time.rnn, torch.zeros(5, 8)
+    weight_x, weight_h, bias_x, bias_h = cell.all_weights[0]
+    for t in range(2):
+        (reset_x, update_x, new_x), (reset_h, update_h, new_h) = (
+            sums.chunk(3, dim=-1) for sums in (F.linear(x[0, t], weight_x, bias_x), F.linear(hidden, weight_h, bias_h))
+        )
+        reset, update = (reset_x + reset_h).sigmoid(), (update_x + update_h).sigmoid()
+        hidden = (1 - update) * (new_x + reset * new_h).tanh() + update * hidden
+        torch.testing.assert_close(rec.states[0, t, 1], hidden)
+        torch.testing.assert_close(rec.gates[0, t, 0], torch.stack([reset.mean(dim=-1), update.mean(dim=-1)], dim=-1))
+    assert rec.attention.shape == (1, 2, 0, 16)
+    assert (rec.stages, rec.gate_names) == (("input", "time 0"), ("reset", "update"))
+
+
+@pytest.mark.parametrize("lengths", [None, [3, 1, 2]])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_record_holds_what_the_graph_returns(schedule, lengths):
+    rstg = RSTG(6, 8, num_iterations=2, schedule=schedule)
+    x = torch.randn(3, 3, 5, 6)
+    lengths = None if lengths is None else torch.tensor(lengths)
+    with record(rstg) as rec:
+        out, _, attention = rstg(x, PYRAMID.edge_index, lengths=lengths, return_attention_weights=True)
+    torch.testing.assert_close(rec.states[:, :, -1], out)
+    torch.testing.assert_close(rec.attention, attention)
+    assert rec.message_norm.shape == rec.attention.shape
+    assert rec.states.size(2) == len(rec.stages) == 1 + rstg.num_space_stages + rec.gates.size(2)
+    assert torch.equal(rec.edge_index, PYRAMID.edge_index)
+    assert not rec.states.requires_grad
+    if lengths is not None:
+        for tensor in (rec.attention, rec.message_norm, rec.states, rec.gates):
+            assert not tensor[1, 1:].any()
+        # A clip that is padded shows what it shows alone.
+        with record(rstg) as alone:
+            rstg(x[1:2, :1], PYRAMID.edge_index)
+        for name in ("attention", "message_norm", "states", "gates"):
+            torch.testing.assert_close(getattr(rec, name)[1:2, :1], getattr(alone, name))
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_stream_is_recorded_frame_by_frame(schedule):
+    rstg = RSTG(6, 8, num_iterations=2, schedule=schedule)
+    x = torch.randn(2, 4, 5, 6)
+    with record(rstg) as whole:
+        rstg(x, PYRAMID.edge_index)
+    with record(rstg) as stream:
+        rstg(torch.randn(1, 9, 5, 6), PYRAMID.edge_index)  # another clip before: forgotten
+        state = None
+        for frame in x.unbind(dim=1):
+            _, state = rstg.step(frame, PYRAMID.edge_index, state=state)
+    for name in ("attention", "message_norm", "states", "gates"):
+        torch.testing.assert_close(getattr(stream, name), getattr(whole, name))
+
+
+def test_sparse_adjacency_gives_the_same_record():
+    rstg, x = RSTG(6, 8, num_iterations=1), torch.randn(1, 2, 5, 6)
+    adj_t = torch.sparse_coo_tensor(PYRAMID.edge_index.flip(0), torch.ones(16), (5, 5)).coalesce()
+    with record(rstg) as dense:
+        rstg(x, PYRAMID.edge_index)
+    with record(rstg) as sparse:
+        rstg(x, adj_t)
+    assert torch.equal(sparse.edge_index, dense.edge_index)  # both sorted by destination
+    torch.testing.assert_close(sparse.message_norm, dense.message_norm)
+
+
+@pytest.mark.parametrize("readout", ["last", "mean"])
+def test_scores_over_time_are_those_of_shorter_clips(readout):
+    model = make_classifier(readout=readout)
+    video = torch.rand(2, 4, 1, 16, 16)
+    with record(model, class_names=["a", "b", "c"]) as rec:
+        logits = model(video)
+    torch.testing.assert_close(rec.scores[:, -1], logits)
+    for t in range(1, 5):
+        torch.testing.assert_close(rec.scores[:, t - 1], model(video[:, :t]))
+    assert rec.class_names == ("a", "b", "c")
+    assert torch.equal(rec.video, video)
+    assert torch.equal(rec.box, PYRAMID.box)
+    assert torch.equal(rec.scale, PYRAMID.scale)
+
+    lengths = torch.tensor([4, 2])
+    with record(model) as padded:
+        logits = model(video, lengths=lengths)
+    torch.testing.assert_close(padded.scores[:, -1], logits)
+    torch.testing.assert_close(padded.scores[1, 1], logits[1])
+    assert padded.class_names == ("0", "1", "2")
+    model.config = {"class_names": ["d", "e", "f"]}  # as of a model that was loaded from its folder
+    assert as_record(video, model).class_names == ("d", "e", "f")
+
+
+def test_recording_changes_neither_result_nor_gradient_and_leaves_no_trace():
+    model = make_classifier().train()
+    model.head[3].p = 0.0
+    video = torch.rand(2, 3, 1, 16, 16)
+    conv = model.graph.rstg.space
+
+    def run():
+        model.zero_grad()
+        out = model(video)
+        out.square().sum().backward()
+        return out, [p.grad.clone() for p in model.parameters()]
+
+    before = run()
+    with record(model) as rec:
+        inside = run()
+        assert not conv._can_fuse(PYRAMID.edge_index)
+    after = run()
+    torch.testing.assert_close(inside, before)
+    assert torch.equal(after[0], before[0])
+    assert conv._can_fuse(PYRAMID.edge_index)
+    assert model.training
+    assert model.head.training
+    for module in model.modules():
+        assert not module._forward_hooks
+        assert not module._forward_pre_hooks
+    assert not conv._message_forward_hooks
+    assert rec.attention.shape == (2, 3, 3, 16)
+
+
+def test_half_precision_is_recorded_as_it_is_computed(tmp_path):
+    model, video = make_classifier(), torch.rand(1, 2, 1, 16, 16)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), record(model) as half:
+        model(video)
+    with torch.no_grad(), record(model) as full:
+        model(video)
+    assert half.message_norm.dtype == torch.bfloat16
+    for name in ("attention", "message_norm", "states", "gates", "scores"):
+        torch.testing.assert_close(getattr(half, name).float(), getattr(full, name), rtol=0.1, atol=0.05)
+    half.to_html(tmp_path / "clip.html")
+
+
+def test_hooks_go_even_where_the_model_fails():
+    model = make_classifier()
+    with pytest.raises(ValueError, match="floating point"), record(model):
+        model(torch.zeros(1, 3, 1, 16, 16, dtype=torch.uint8))
+    assert not model.graph.rstg.space._message_forward_hooks
+
+
+@pytest.mark.parametrize("algorithm", [AttentionExplainer, lambda: GNNExplainer(epochs=2)])
+def test_explainer_says_the_same_while_the_layer_is_recorded(algorithm):
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = RSTGConv(6, 3)
+
+        def forward(self, x, edge_index):
+            return self.conv(x, edge_index)
+
+    class Recorded(RSTG):  # the explained layer is the graph's own
+        def __init__(self, conv):
+            super().__init__(3, 3, num_iterations=1, schedule="space_only")
+            self.space = conv
+
+    net = Net()
+    x = torch.randn(5, 6)
+
+    def explain():
+        torch.manual_seed(0)
+        config = {"mode": "multiclass_classification", "task_level": "node", "return_type": "raw"}
+        explainer = Explainer(net, algorithm(), explanation_type="model", edge_mask_type="object", model_config=config)
+        return explainer(x, PYRAMID.edge_index).edge_mask
+
+    before = explain()
+    with record(Recorded(net.conv)):
+        inside = explain()
+    torch.testing.assert_close(inside, before)
+    assert inside.unique().numel() > 1
+
+
+def test_record_of_a_block_and_of_data():
+    block = RSTGBlock(6, 8, pyramid=(2, 1), update_per_scale=True)
+    volume = torch.randn(1, 3, 6, 4, 4)
+    with record(block) as rec:
+        block(volume)
+    assert rec.video is None
+    assert rec.scores is None
+
+    data = SpaceTimeGraph((2, 1))(Data(volume=volume[0], video=torch.rand(3, 1, 8, 8)))
+    again = as_record(data, block)
+    torch.testing.assert_close(again.states, rec.states)
+    assert torch.equal(again.box, rec.box)
+    assert torch.equal(again.video[0], data.video)
+    assert block.training
+
+
+def test_record_of_a_clip_runs_it_in_evaluation_mode():
+    model, clip = make_classifier(), torch.rand(3, 1, 16, 16)
+    scores = as_record(clip, model.train()).scores
+    assert model.training
+    torch.testing.assert_close(scores[:, -1], model.eval()(clip[None]))
+    torch.testing.assert_close(as_record(clip[None], model).scores, scores)
+
+
+def test_errors():
+    model = make_classifier()
+    with record(model) as rec:
+        with pytest.raises(AttributeError, match="No 'attention' yet: a record is empty until its model has run"):
+            _ = rec.attention
+        with pytest.raises(AttributeError, match="'Record' object has no attribute 'attentions'"):
+            _ = rec.attentions
+    with pytest.raises(ValueError, match=r"Expected 'model' to hold one RSTG \(got 0"), record(torch.nn.Linear(1, 1)):
+        pass
+    two = torch.nn.ModuleList([RSTG(2, 2), RSTG(2, 2)])
+    with pytest.raises(ValueError, match=r"\(got 2: \['0', '1'\]\)"), record(two):
+        pass
+    with pytest.raises(ValueError, match=r"'class_names' to hold 3 names \(got 2\)"), record(model, ["a", "b"]):
+        model(torch.rand(1, 2, 1, 16, 16))
+    with record(model) as rec:
+        model(torch.rand(1, 2, 1, 16, 16))
+    with pytest.raises(ValueError, match="Expected 'model' to be None beside a record"):
+        as_record(rec, model)
+    with pytest.raises(ValueError, match=r"Expected 'model' to run the clip given as 'source' \(got None\)"):
+        as_record(torch.rand(2, 1, 16, 16))
+    with pytest.raises(ValueError, match=r"Expected 'source' to be a Record, a clip .* \(got \[16, 16\]\)"):
+        as_record(torch.rand(16, 16), model)
