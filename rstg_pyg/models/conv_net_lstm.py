@@ -41,6 +41,7 @@ class ConvNetLSTM(nn.Module):
         readout: Readout = "last",
     ) -> None:
         super().__init__()
+        hidden_channels = channels if hidden_channels is None else hidden_channels
         widths = (channels, channels) if widths is None else widths
         self.map_shape = [channels, map_size, map_size]
         self.convs = nn.ModuleList(
@@ -49,7 +50,7 @@ class ConvNetLSTM(nn.Module):
         )
         for _ in widths:
             map_size = (map_size + 1) // 2
-        self.lstm = FrameLSTM(widths[-1] * map_size**2, hidden_channels or channels, input_norm, readout)
+        self.lstm = FrameLSTM(widths[-1] * map_size**2, hidden_channels, input_norm, readout)
 
     def forward(self, volume: Tensor) -> Tensor:
         """Read the features ``[B, T, C, map_size, map_size]`` of a clip."""

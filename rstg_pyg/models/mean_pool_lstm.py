@@ -32,7 +32,8 @@ class MeanPoolLSTM(nn.Module):
     ) -> None:
         super().__init__()
         self.channels = channels
-        self.lstm = FrameLSTM(channels, hidden_channels or channels, input_norm, readout)
+        hidden_channels = channels if hidden_channels is None else hidden_channels
+        self.lstm = FrameLSTM(channels, hidden_channels, input_norm, readout)
 
     def forward(self, volume: Tensor) -> Tensor:
         """Read the features ``[B, T, C, H, W]`` of a clip."""
