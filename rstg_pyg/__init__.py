@@ -4,6 +4,7 @@ from rstg_pyg.cost import Summary, count_messages, count_multiply_adds, count_re
 from rstg_pyg.graph import GridPyramid
 from rstg_pyg.models import VideoClassifier
 from rstg_pyg.nn import RSTG, RSTGBlock, RSTGConv
+from rstg_pyg.streaming import stream
 
 __version__ = "0.1.0"
 
@@ -17,5 +18,6 @@ __all__ = [
     "count_messages",
     "count_multiply_adds",
     "count_recurrent_updates",
+    "stream",
     "summary",
 ]
