@@ -19,6 +19,13 @@ def test_scores_after_every_frame_are_those_of_the_clip_that_ends_there(model, v
     assert all(not torch.allclose(before, after) for before, after in pairwise(scores))
 
 
+def test_every_device(make_classifier, schedule, video, device):
+    model, video = make_classifier(schedule, "mean").to(device), video.to(device)
+    for t, (score, _) in enumerate(stream(model, video, return_latency=True)):
+        assert score.device.type == device.type
+        torch.testing.assert_close(score, model(video[None, : t + 1])[0])
+
+
 @pytest.mark.parametrize("rnn", ["gru", "rnn"])
 def test_other_cells_and_options(make_classifier, video, rnn):
     model = make_classifier(rnn=rnn, update_per_scale=True, residual=True, norm="batch", input_norm="batch")

@@ -1,3 +1,4 @@
+import threading
 from threading import Event
 
 import pytest
@@ -55,7 +56,8 @@ def test_a_file_plays_at_its_own_pace():
     frames = newest_frames(Played([None] * 4, times=[0.0, 0.0, 0.0, 60.0], live=False))
     first = next(frames).number
     assert first < 3
-    frames.close()  # does not wait a minute
+    frames.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "newest_frames"]  # nor waits a minute
 
 
 def test_the_sources_error_comes_after_its_frames():

@@ -1,6 +1,7 @@
 import csv
 import runpy
 import sys
+import time
 from pathlib import Path
 
 import av
@@ -105,11 +106,20 @@ def test_late_frames_are_dropped_and_counted(checkpoint, video, folder, tmp_path
     assert "2 frames scored, 4 dropped" in capsys.readouterr().out
 
 
-def test_dropped_and_scored_frames_make_the_whole(checkpoint, video, folder, tmp_path):
+def test_slow_model_misses_frames_of_a_file_but_the_last(checkpoint, video, folder, tmp_path, monkeypatch):
+    step = VideoClassifier.step
+
+    def slow(*arguments):
+        time.sleep(0.3)  # the whole video plays in 6 ms
+        return step(*arguments)
+
+    monkeypatch.setattr(VideoClassifier, "step", slow)
     stream(str(folder), checkpoint, when_late="drop", frame_rate=1000, csv=tmp_path / "scores.csv", device="cpu")
     rows = read(tmp_path / "scores.csv")
+    assert len(rows) < len(video)
     assert rows[-1]["frame"] == str(len(video) - 1)
     assert int(rows[-1]["dropped"]) == len(video) - len(rows)
+    assert all(float(row["latency_ms"]) >= 300 for row in rows)
 
 
 def test_interrupt_ends_the_stream_and_leaves_whole_files(checkpoint, file, tmp_path, monkeypatch, capsys):
