@@ -2,6 +2,7 @@
 
 python main.py {fit,validate,test,predict} --config FILE [--config FILE ...] [--argument value ...]
 python main.py save-pretrained --ckpt_path FILE --folder FOLDER [--card FILE]
+python main.py stream --ckpt_path FILE --source VIDEO [--out FILE] [--csv FILE] [--when_late {block,drop}]
 
   fit       train; the run's checkpoints, logs and config.yaml go to a folder in runs/
   validate  score a checkpoint on the validation set
@@ -13,6 +14,7 @@ python main.py save-pretrained --ckpt_path FILE --folder FOLDER [--card FILE]
   --print_config           show every argument and its value, and stop
 
   save-pretrained  write a checkpoint's network as a folder that VideoClassifier.from_pretrained reads
+  stream           classify a video file, a folder of frames, a camera or a network stream, frame by frame
 
 python main.py fit --help lists all arguments of fit, and likewise for the others.
 """
@@ -23,7 +25,10 @@ import warnings
 from importlib import import_module
 
 LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
-COMMANDS = ("save-pretrained",)  # each a function of this name in a file of this name in lightning_modules/commands
+COMMANDS = (
+    "save-pretrained",
+    "stream",
+)  # each a function of this name in a file of this name in lightning_modules/commands
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from rstg_pyg.models.model_folder import (
     read_config,
     write_folder,
 )
+from rstg_pyg.nn.time_stage import State
 
 
 class ClassifierHead(nn.Sequential):
@@ -178,3 +179,33 @@ class VideoClassifier(nn.Module):
             vector, alpha = self.graph(features, return_attention_weights=True, **options)
             return self.head(vector), alpha
         return self.head(self.graph(features, **options))
+
+    def step(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Classify streams after their next frames: the logits of the clips that end there.
+
+        For backbones that read every frame by itself, and graphs with a ``step`` of their own such as
+        :class:`rstg_pyg.nn.RSTGToVec`. :func:`rstg_pyg.stream` makes sure of both.
+
+        Args:
+            frame: ``[B, channels, H, W]`` in [0, 1].
+            state: State returned by the previous step; None at the first frame.
+
+        Returns:
+            ``[B, classes]`` logits and the state, a tuple of ``[B, ...]`` tensors whose size does not depend on the
+            number of frames. Zeros in a sample's part of each make its next frame the first.
+
+        Raises:
+            ValueError: If ``frame`` or ``state`` has the wrong shape or type, or the graph has no ``step``.
+        """
+        step = getattr(self.graph, "step", None)
+        if not callable(step):
+            raise ValueError(
+                f"Expected 'graph' to have a method 'step', as RSTGToVec does, to take a video frame by frame (got "
+                f"{type(self.graph).__name__})"
+            )
+        if frame.dim() != 4:
+            raise ValueError(f"Expected 'frame' to be of shape [B, channels, H, W] (got {list(frame.shape)})")
+        if not frame.is_floating_point():
+            raise ValueError(f"Expected 'frame' to be of floating point type, in [0, 1] (got {frame.dtype})")
+        vector, state = step(self.backbone(frame[:, None])[:, 0], state)
+        return self.head(vector), state

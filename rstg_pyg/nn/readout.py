@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch_geometric.typing import OptTensor
 from torch_geometric.utils import scatter
 
+from rstg_pyg.nn.time_stage import State
+
 Readout = Literal["last", "mean"]
 READOUTS = ("last", "mean")
 
@@ -26,6 +28,7 @@ class NodesToVec(nn.Module):
         if readout not in READOUTS:
             raise ValueError(f"Expected 'readout' to be one of {list(READOUTS)} (got {readout!r})")
         self.readout = readout
+        self.num_states = 2 if readout == "mean" else 0
 
     def forward(
         self, x: Tensor, batch: OptTensor = None, batch_size: int | None = None, lengths: OptTensor = None
@@ -57,6 +60,36 @@ class NodesToVec(nn.Module):
         if batch is None:
             return nodes.sum(dim=1)
         return scatter(nodes[0], batch, dim=0, dim_size=batch_size, reduce="sum")
+
+    def step(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Read a stream out after its next frame: what :meth:`forward` gives for the clip that ends there.
+
+        Args:
+            x: ``[B, N, D]`` node features of the frame.
+            state: State returned by the previous step; None at the first frame, for which zeros stand too.
+
+        Returns:
+            ``[B, D]`` and the state: nothing for ``"last"``, for ``"mean"`` the mean up to here ``[B, D]`` and the
+            number of frames in it, ``[B]`` int64. A running mean, as a sum would outgrow its precision.
+
+        Raises:
+            ValueError: If ``x`` or ``state`` has the wrong shape.
+        """
+        if x.dim() != 3:
+            raise ValueError(f"Expected 'x' to be of shape [B, N, D] (got {list(x.shape)})")
+        out = x.sum(dim=1)
+        if state is None and self.readout == "mean":
+            state = (torch.zeros_like(out), torch.zeros(len(out), dtype=torch.int64, device=x.device))
+        shapes = [list(tensor.shape) for tensor in state or ()]
+        expected = [list(out.shape), [len(out)]][: self.num_states]
+        if shapes != expected:
+            raise ValueError(f"Expected 'state' to be a tuple of tensors of shapes {expected} (got {shapes})")
+        if self.readout == "last" or state is None:
+            return out, ()
+        mean, count = state
+        count = count + 1
+        mean = mean + (out - mean) / count.to(out.dtype)[:, None]
+        return mean, (mean, count)
 
     def extra_repr(self) -> str:
         """Show the read-out in ``repr``."""

@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from rstg_pyg.nn.readout import NodesToVec, Readout
+from rstg_pyg.nn.time_stage import State
 from rstg_pyg.nn.volume_rstg import VolumeRSTG
 
 
@@ -41,3 +42,27 @@ class RSTGToVec(VolumeRSTG):
         nodes, _, alpha = self.run(volume, lengths=lengths)
         out = self.readout(nodes, lengths=lengths)
         return (out, alpha) if return_attention_weights else out
+
+    def step(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Read a stream after its next frame: the vector that :meth:`forward` gives for the clip that ends there.
+
+        Args:
+            frame: ``[B, C, H, W]`` features.
+            state: State returned by the previous step; None at the first frame.
+
+        Returns:
+            ``[B, D]`` and the state: the tensors of :class:`RSTG`, then those of the read-out, all ``[B, ...]``. Zeros
+            in a sample's part of each make its next frame the first.
+
+        Raises:
+            ValueError: If ``frame`` or ``state`` has the wrong shape or type.
+        """
+        if frame.dim() != 4:
+            raise ValueError(f"Expected 'frame' to be of shape [B, C, H, W] (got {list(frame.shape)})")
+        graph_state = readout_state = None
+        if state is not None:
+            split = len(state) - self.readout.num_states
+            graph_state, readout_state = state[:split], state[split:]
+        nodes, graph_state, _ = self.run(frame[:, None], graph_state)
+        out, readout_state = self.readout.step(nodes[:, 0], readout_state)
+        return out, (*graph_state, *readout_state)

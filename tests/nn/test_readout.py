@@ -29,6 +29,15 @@ def test_disjoint_batch_of_graphs_of_any_size(readout):
     torch.testing.assert_close(NodesToVec(readout)(x, batch), expected[:2])
 
 
+@pytest.mark.parametrize("readout", ["last", "mean"])
+def test_frame_by_frame(readout):
+    x = torch.randn(2, 4, 5, 3)
+    state = None
+    for t in range(4):
+        out, state = NodesToVec(readout).step(x[:, t], state)
+        torch.testing.assert_close(out, NodesToVec(readout)(x[:, : t + 1]))
+
+
 def test_errors_and_repr():
     assert repr(NodesToVec("mean")) == "NodesToVec(readout='mean')"
     with pytest.raises(ValueError, match=r"Expected 'readout' to be one of \['last', 'mean'\] \(got 'max'\)"):
@@ -37,3 +46,7 @@ def test_errors_and_repr():
         NodesToVec()(torch.rand(3, 5, 2))
     with pytest.raises(ValueError, match=r"Expected 'batch' to be of shape \[N\] .*\(got \[5\] and \[2, 3, 5, 2\]\)"):
         NodesToVec()(torch.rand(2, 3, 5, 2), torch.zeros(5, dtype=torch.long))
+    with pytest.raises(ValueError, match=r"Expected 'x' to be of shape \[B, N, D\] \(got \[1, 3, 5, 2\]\)"):
+        NodesToVec().step(torch.rand(1, 3, 5, 2))
+    with pytest.raises(ValueError, match=r"Expected 'state' .* \[\[3, 2\], \[3\]\] \(got \[\[3, 2\]\]\)"):
+        NodesToVec("mean").step(torch.rand(3, 5, 2), (torch.zeros(3, 2),))

@@ -10,7 +10,8 @@ from pytorch_lightning import LightningDataModule
 
 from data import class_names
 from lightning_modules import VideoClassification
-from lightning_modules.commands.save_pretrained import read_description, save_pretrained
+from lightning_modules.commands.save_pretrained import save_pretrained
+from lightning_modules.trained_classifier import read_description
 from rstg_pyg import VideoClassifier
 
 MAIN = Path(__file__).parents[3] / "main.py"

@@ -1,0 +1,159 @@
+"""Where frames come from: a video file, a folder of images, a camera, an address."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import av
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from data.playback.timed_frame import TimedFrame
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+FOLDER_FRAME_RATE = 25.0
+LIVE_PROTOCOLS = ("rtsp://", "rtsps://", "rtmp://", "udp://", "rtp://", "srt://")
+LIVE_TIMEOUT = 10.0  # seconds without a frame
+CAMERAS = {"linux": ("/dev/video{}", "v4l2"), "darwin": ("{}", "avfoundation")}
+
+
+class Source(Protocol):
+    """Frames in their order, to go through once."""
+
+    live: bool  # whether frames come at their time, not when they are asked for
+
+    def __iter__(self) -> Iterator[TimedFrame]:
+        """The frames."""
+        ...
+
+
+def open_source(source: str, frame_rate: float | None = None) -> Source:
+    """Open what a user names.
+
+    Args:
+        source: A video file, a folder of numbered images, the number of a camera, or an address such as
+            ``rtsp://host/path``. (A file whose name is a number is ``./0``.)
+        frame_rate: Frames a second of a folder, which does not say; None is 25.
+
+    Raises:
+        FileNotFoundError: If there is no such file or folder.
+        ValueError: If it cannot be read, or ``frame_rate`` is given for what says its own.
+    """
+    if Path(source).is_dir() and not source.isdecimal():
+        return FolderSource(Path(source), FOLDER_FRAME_RATE if frame_rate is None else frame_rate)
+    if frame_rate is not None:
+        raise ValueError(f"Expected 'frame_rate' for a folder of images alone (got {frame_rate} for {source!r})")
+    return VideoSource(source)
+
+
+class VideoSource:
+    """A video that PyAV decodes: a file, a camera or an address.
+
+    Args:
+        source: See :func:`open_source`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be opened or holds no video.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.live = source.isdecimal() or source.startswith(LIVE_PROTOCOLS)
+        if not self.live and "://" not in source and not Path(source).exists():
+            raise FileNotFoundError(
+                "Expected 'source' to be a video file, a folder of images, the number of a camera or an address such "
+                f"as rtsp://host/path (got {source!r}, which is not there)"
+            )
+        place, form = source, None
+        if source.isdecimal():
+            if sys.platform not in CAMERAS:
+                raise ValueError(f"Expected 'source' to be no camera on {sys.platform} (got {source!r})")
+            place, form = CAMERAS[sys.platform][0].format(source), CAMERAS[sys.platform][1]
+        options = {"rtsp_transport": "tcp"} if source.startswith("rtsp") else {}
+        try:
+            self._container = av.open(place, format=form, options=options, timeout=LIVE_TIMEOUT if self.live else None)
+        except (av.error.FFmpegError, OSError) as error:
+            raise ValueError(f"Expected 'source' to be a video (got {source!r}: {error.strerror})") from error
+        if not self._container.streams.video:
+            self._container.close()
+            raise ValueError(f"Expected 'source' to hold a video stream (got {source!r}, which holds none)")
+
+    def __iter__(self) -> Iterator[TimedFrame]:
+        """Decode; the source is closed at the end.
+
+        Raises:
+            ValueError: If a frame cannot be decoded, or the source says neither its frames' times nor their rate.
+        """
+        number, first = 0, None
+        with self._container as container:
+            video = container.streams.video[0]
+            video.thread_type = "SLICE" if self.live else "AUTO"  # threads over frames would hold some back
+            try:
+                for number, frame in enumerate(container.decode(video)):
+                    time = frame.time
+                    if time is None:
+                        if not video.average_rate:
+                            raise ValueError(f"Expected {self.source!r} to say its frames' times (got none)")
+                        time = number / float(video.average_rate)
+                    first = time if first is None else first
+                    image = _to_tensor(frame.to_ndarray(format="rgb24"))
+                    yield TimedFrame(number, time - first, image)
+            except (av.error.FFmpegError, OSError) as error:
+                raise ValueError(
+                    f"Expected {self.source!r} to be a whole video (after frame {number}: {error.strerror})"
+                ) from error
+        if first is None:
+            raise ValueError(f"Expected {self.source!r} to hold frames (got none)")
+
+
+class FolderSource:
+    """A folder of images, one a frame, in the order of the numbers in their names.
+
+    Args:
+        folder: The folder. Files that are no images are left alone.
+        frame_rate: Frames a second.
+
+    Raises:
+        ValueError: If there are no images, or ``frame_rate`` is not positive.
+    """
+
+    live = False
+
+    def __init__(self, folder: Path, frame_rate: float) -> None:
+        if not frame_rate > 0:
+            raise ValueError(f"Expected 'frame_rate' to be positive (got {frame_rate})")
+        self.frame_rate = frame_rate
+        self.files = sorted(
+            (file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES), key=_numbers_in_name
+        )
+        if not self.files:
+            raise ValueError(f"Expected '{folder}' to hold frames, {', '.join(IMAGE_SUFFIXES)} (got none)")
+
+    def __iter__(self) -> Iterator[TimedFrame]:
+        """Read the images.
+
+        Raises:
+            ValueError: If one is damaged.
+        """
+        for number, file in enumerate(self.files):
+            try:
+                with Image.open(file) as picture:
+                    image = _to_tensor(np.array(picture.convert("RGB")))
+            except OSError as error:
+                raise ValueError(f"Expected '{file}' to be a whole image ({error})") from error
+            yield TimedFrame(number, number / self.frame_rate, image)
+
+
+def _to_tensor(image: np.ndarray) -> Tensor:
+    """``[H, W, 3]`` → ``[3, H, W]``."""
+    return torch.from_numpy(image).permute(2, 0, 1)
+
+
+def _numbers_in_name(file: Path) -> list[str | int]:
+    """Sorts frame_2 before frame_10: text and numbers alternate."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", file.name)]

@@ -1,0 +1,111 @@
+"""A classifier that follows a video."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from itertools import tee
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
+
+import torch
+
+import rstg_pyg
+from data.playback import TimedFrame, fit_frame, newest_frames, open_source
+from lightning_modules.streaming import AnnotatedVideo, ScoredFrame, ScoresFile, TerminalLine
+from lightning_modules.trained_classifier import load_trained
+from rstg_pyg import VideoClassifier
+
+
+def stream(
+    source: str,
+    ckpt_path: Path | None = None,
+    pretrained: str | None = None,
+    when_late: Literal["block", "drop"] = "block",
+    out: Path | None = None,
+    csv: Path | None = None,
+    frame_rate: float | None = None,
+    device: str | None = None,
+) -> None:
+    """Classify a video frame by frame, and show the likeliest classes and the model's latency after each.
+
+    After a frame the scores are those of everything since the first. Frames become grey for a model of one channel,
+    are resized, their proportions kept, until they cover the model's frame size, and cut to it around the centre.
+    Ctrl-C ends a stream that has no end; what was written until then is whole.
+
+    Args:
+        source: A video file, a folder of numbered images, the number of a camera, or an address like rtsp://host/path.
+        ckpt_path: Checkpoint of a video classifier that fit trained; this or pretrained.
+        pretrained: A model that ships with the package, or a folder that save-pretrained wrote.
+        when_late: What happens to frames that come faster than the model takes them. With block every frame is scored:
+            a file is read as fast as the model goes, a camera falls behind. With drop a file plays at its own pace, the
+            model takes the newest frame, and those between are dropped and counted.
+        out: Write the scored frames to this video, .mp4 or .mkv, with the likeliest classes drawn in.
+        csv: Write every class's probability after every scored frame to this table.
+        frame_rate: Frames a second of a folder of images; without it 25.
+        device: Where the model runs, such as cpu or cuda:1; without it the accelerator where there is one.
+
+    Raises:
+        FileNotFoundError: If the source or the model is not there.
+        FileExistsError: If out or csv is there already.
+        ValueError: If an argument is none of its choices, the source cannot be decoded, or the model cannot take a
+            video frame by frame.
+    """
+    if (ckpt_path is None) == (pretrained is None):
+        raise ValueError(f"Expected 'ckpt_path' or 'pretrained', and not both (got {ckpt_path} and {pretrained})")
+    if when_late not in ("block", "drop"):
+        raise ValueError(f"Expected 'when_late' to be one of ['block', 'drop'] (got {when_late!r})")
+    opened = open_source(source, frame_rate)
+    model = load_trained(ckpt_path) if ckpt_path is not None else VideoClassifier.from_pretrained(pretrained)
+    model = model.to(_device(device))
+    names = model.config["class_names"]
+
+    count, scored, latency, worst, began = 0, None, 0.0, 0.0, perf_counter()
+    with ExitStack() as stack:
+        writers: list[Any] = []
+        for path, writer in ((out, AnnotatedVideo), (csv, ScoresFile)):
+            if path is not None:
+                writers.append(stack.enter_context(writer(path, names)))
+        writers.append(stack.enter_context(TerminalLine(names)))
+        frames = stack.enter_context(closing(newest_frames(opened) if when_late == "drop" else iter(opened)))
+        try:
+            for scored in score(model, frames):
+                for writer in writers:
+                    writer.write(scored)
+                count, latency, worst = count + 1, latency + scored.latency, max(worst, scored.latency)
+        except KeyboardInterrupt:
+            pass
+    if scored is None:
+        return
+    print(
+        f"{count} frames scored, {scored.dropped} dropped, {count / (perf_counter() - began):.1f} frames/s; "
+        f"the model took {1e3 * latency / count:.1f} ms a frame, {1e3 * worst:.1f} ms at worst"
+    )
+
+
+def score(model: VideoClassifier, frames: Iterator[TimedFrame]) -> Iterator[ScoredFrame]:
+    """Class probabilities of a video after each of its frames.
+
+    Args:
+        model: The classifier, with a config that says what frames it wants.
+        frames: The video.
+
+    Yields:
+        The frames with their scores.
+    """
+    described = model.config["input"]
+    device = next(model.parameters()).device
+    frames, copies = tee(frames)
+    fitted = (
+        fit_frame(frame.image, described["channels"], described["frame_size"], described["value_range"]).to(device)
+        for frame in copies
+    )
+    scores = rstg_pyg.stream(model, fitted, return_latency=True)
+    for count, (frame, (logits, latency)) in enumerate(zip(frames, scores, strict=True), start=1):
+        yield ScoredFrame(frame, logits.softmax(dim=-1).tolist(), latency, dropped=frame.number + 1 - count)
+
+
+def _device(name: str | None) -> torch.device:
+    if name is not None:
+        return torch.device(name)
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return accelerator or torch.device("cpu")

@@ -1,0 +1,42 @@
+"""The scores as a table."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from lightning_modules.streaming.scored_frame import ScoredFrame
+
+
+class ScoresFile:
+    """A CSV file with a row a frame: number, time, latency, frames dropped so far, every class's probability.
+
+    A row is in the file as soon as it is written.
+
+    Args:
+        path: The file.
+        class_names: The name of every class, which become columns.
+
+    Raises:
+        FileExistsError: If it is there already.
+    """
+
+    def __init__(self, path: Path, class_names: Sequence[str]) -> None:
+        try:
+            self._file = path.open("x", newline="", encoding="utf-8", buffering=1)
+        except FileExistsError as error:
+            raise FileExistsError(f"Expected 'csv' to be a new file (got '{path}', which is there)") from error
+        self._writer = csv.writer(self._file)
+        self._writer.writerow(["frame", "seconds", "latency_ms", "dropped", *class_names])
+
+    def write(self, scored: ScoredFrame) -> None:
+        """Add a frame."""
+        place = [scored.frame.number, f"{scored.frame.time:.6f}", f"{1e3 * scored.latency:.3f}", scored.dropped]
+        self._writer.writerow([*place, *(f"{share:.6g}" for share in scored.probabilities)])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        self._file.close()

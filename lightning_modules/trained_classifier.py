@@ -1,0 +1,60 @@
+"""The classifier in a checkpoint, with what it says of itself."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningDataModule
+from pytorch_lightning.cli import instantiate_module
+
+from lightning_modules.video_classification import VideoClassification
+from rstg_pyg import VideoClassifier
+
+
+def load_trained(ckpt_path: Path) -> VideoClassifier:
+    """The network of a checkpoint, in eval mode on the CPU, with the config to build it again.
+
+    Args:
+        ckpt_path: Checkpoint of a video classifier that fit trained.
+
+    Raises:
+        ValueError: If the checkpoint does not say what its network is, or its data what they are.
+    """
+    config = VideoClassifier.from_config(read_description(ckpt_path)).config
+    network = VideoClassification.load_from_checkpoint(ckpt_path, map_location="cpu").network
+    network.config = config
+    return network.eval()
+
+
+def read_description(ckpt_path: Path) -> dict[str, Any]:
+    """What :meth:`rstg_pyg.VideoClassifier.from_config` needs, from the hyper-parameters in a checkpoint.
+
+    The network's are there with all links resolved; class names and input are those of its data module.
+
+    Raises:
+        ValueError: If the checkpoint was not written by ``main.py fit`` of a video classifier, or the data module does
+            not say its class names, channels, frames and frame size.
+    """
+    checkpoint = torch.load(ckpt_path, map_location="cpu", mmap=True, weights_only=True)
+    network = checkpoint.get("hyper_parameters", {}).get("network")
+    arguments = checkpoint.get("datamodule_hyper_parameters")
+    if network is None or arguments is None:
+        raise ValueError(
+            "Expected 'ckpt_path' to be the checkpoint of a video classifier that main.py fit trained "
+            f"(got '{ckpt_path}', which does not say what its network and data were)"
+        )
+    arguments = {name: value for name, value in arguments.items() if name != "_instantiator"}
+    data = instantiate_module(LightningDataModule, arguments)
+    missing = [name for name in ("class_names", "channels", "num_frames", "frame_size") if not hasattr(data, name)]
+    if missing:
+        raise ValueError(f"Expected the data module {type(data).__name__} to have {missing} (got none)")
+    return {
+        "network": network,
+        "class_names": data.class_names,
+        "input": {
+            "channels": data.channels,
+            "num_frames": data.num_frames,
+            "frame_size": [data.frame_size, data.frame_size],
+            "value_range": [0.0, 1.0],
+        },
+    }

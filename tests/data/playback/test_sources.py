@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from data.playback import open_source
+
+
+def test_file(video_file, images):
+    source = open_source(str(video_file))
+    frames = list(source)
+    assert not source.live
+    assert [frame.number for frame in frames] == list(range(12))
+    assert [frame.time for frame in frames] == pytest.approx([number / 20 for number in range(12)])
+    for frame, image in zip(frames, images, strict=True):
+        assert frame.image.dtype == torch.uint8
+        assert frame.image.shape == (3, 24, 32)
+        assert (frame.image.int() - int(image[0, 0, 0])).abs().max() <= 2
+
+
+def test_folder_in_the_order_of_its_numbers(frame_folder, images):
+    frames = list(open_source(str(frame_folder), frame_rate=10))
+    assert [frame.time for frame in frames] == pytest.approx([number / 10 for number in range(12)])
+    for frame, image in zip(frames, images, strict=True):
+        assert torch.equal(frame.image, torch.from_numpy(image).permute(2, 0, 1))
+    assert next(iter(list(open_source(str(frame_folder)))[1:])).time == pytest.approx(1 / 25)
+
+
+@pytest.mark.parametrize(
+    ("address", "live"), [("0", True), ("rtsp://host/path", True), ("https://host/video.mp4", False)]
+)
+def test_cameras_and_addresses_are_opened_as_such(monkeypatch, address, live):
+    opened = {}
+
+    def remember(place, **options):
+        opened.update(options, place=place)
+        raise OSError(5, "no such thing")
+
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("av.open", remember)
+    with pytest.raises(ValueError, match=rf"Expected 'source' to be a video \(got '{address}': no such thing\)"):
+        open_source(address)
+    assert opened["place"] == ("/dev/video0" if address == "0" else address)
+    assert opened["format"] == ("v4l2" if address == "0" else None)
+    assert (opened["timeout"] is not None) == live
+
+
+def test_what_cannot_be_played(tmp_path, video_file, frame_folder):
+    with pytest.raises(FileNotFoundError, match=r"Expected 'source' to be .* \(got 'gone.mp4', which is not there\)"):
+        open_source("gone.mp4")
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(ValueError, match=r"Expected 'source' to be a video \(got '.*text.mp4': Invalid data"):
+        open_source(str(tmp_path / "text.mp4"))
+    with pytest.raises(ValueError, match=r"Expected 'frame_rate' for a folder of images alone \(got 5 for"):
+        open_source(str(video_file), frame_rate=5)
+    with pytest.raises(ValueError, match=r"Expected 'frame_rate' to be positive \(got 0\)"):
+        open_source(str(frame_folder), frame_rate=0)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"empty' to hold frames, .jpg, .jpeg, .png \(got none\)"):
+        open_source(str(tmp_path / "empty"))
+    (frame_folder / "frame_3.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"frame_3.png' to be a whole image"):
+        list(open_source(str(frame_folder)))
