@@ -6,8 +6,9 @@ from pathlib import Path
 from types import TracebackType
 
 import torch
+from PIL import Image
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_image, read_file
+from torchvision.transforms.v2.functional import pil_to_tensor
 
 from data.video.video_error import VideoError
 
@@ -61,10 +62,10 @@ class FrameFolder:
         for index in indices:
             file = self._files[index]
             try:
-                frames.append(decode_image(read_file(str(file)), ImageReadMode.RGB))
-            except RuntimeError as error:
-                reason = str(error).strip().rpartition(": ")[2]  # torchvision begins with places in its own source
-                raise VideoError(f"Expected {file} to be a whole image ({reason})") from error
+                with Image.open(file) as image:
+                    frames.append(pil_to_tensor(image.convert("RGB")))
+            except (OSError, SyntaxError) as error:  # Pillow's word for a broken PNG file is the latter
+                raise VideoError(f"Expected {file} to be a whole image ({error})") from error
             if frames[-1].shape != frames[0].shape:
                 expected, got = list(frames[0].shape[1:]), list(frames[-1].shape[1:])
                 raise VideoError(f"Expected {file} to be of the size of the other frames, {expected} (got {got})")
