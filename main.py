@@ -2,6 +2,7 @@
 
 python main.py {fit,validate,test,predict} --config FILE [--config FILE ...] [--argument value ...]
 python main.py save-pretrained --ckpt_path FILE --folder FOLDER [--card FILE]
+python main.py check-data --config FILE [--num_workers N]
 
   fit       train; the run's checkpoints, logs and config.yaml go to a folder in runs/
   validate  score a checkpoint on the validation set
@@ -13,6 +14,7 @@ python main.py save-pretrained --ckpt_path FILE --folder FOLDER [--card FILE]
   --print_config           show every argument and its value, and stop
 
   save-pretrained  write a checkpoint's network as a folder that VideoClassifier.from_pretrained reads
+  check-data       decode every video of a data set once, and report all that cannot be used
 
 python main.py fit --help lists all arguments of fit, and likewise for the others.
 """
@@ -23,7 +25,10 @@ import warnings
 from importlib import import_module
 
 LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
-COMMANDS = ("save-pretrained",)  # each a function of this name in a file of this name in lightning_modules/commands
+COMMANDS = (
+    "save-pretrained",
+    "check-data",
+)  # each a function of this name in a file of this name in lightning_modules/commands
 
 
 def main() -> None:
@@ -47,11 +52,13 @@ def main() -> None:
         warnings.filterwarnings("ignore", message)
 
     if command in COMMANDS:
-        from jsonargparse import auto_cli
+        from jsonargparse import ArgumentParser
 
         name = command.replace("-", "_")
         function = getattr(import_module(f"lightning_modules.commands.{name}"), name)
-        auto_cli(function, args=sys.argv[2:], as_positional=False, prog=f"main.py {command}")
+        parser = ArgumentParser(prog=f"main.py {command}")
+        parser.add_function_arguments(function)
+        function(**parser.instantiate(parser.parse_args(sys.argv[2:])))
         return
 
     from lightning_modules.cli import RSTGCLI

@@ -2,6 +2,7 @@
 
 from data.video.clip_sampling import DenseSampling, SegmentSampling, UniformSampling
 from data.video.clips import ShuffledClips, VideoClips
+from data.video.data_check import DataReport, check_videos
 from data.video.datamodules import SomethingSomethingDataModule, VideoDataModule, VideoFolderDataModule
 from data.video.mirroring import mirrored_labels
 from data.video.reading import open_video
@@ -12,6 +13,7 @@ from data.video.video_list import UNLABELLED, VideoList
 
 __all__ = [
     "UNLABELLED",
+    "DataReport",
     "DenseSampling",
     "SegmentSampling",
     "ShuffledClips",
@@ -22,6 +24,7 @@ __all__ = [
     "VideoError",
     "VideoFolderDataModule",
     "VideoList",
+    "check_videos",
     "mirrored_labels",
     "open_video",
     "read_something_something",

@@ -38,7 +38,7 @@ def uniform_indices(num_frames: int, clip_frames: int, offset: float = 0.5) -> T
         clip_frames: Frames in the clip, T.
         offset: The place in the interval, in [0, 1): 0.5 is the middle; 0 is half an interval before it.
     """
-    return ((torch.arange(clip_frames, dtype=torch.float64) + offset) * num_frames / clip_frames).long()
+    return segment_indices(num_frames, torch.full((clip_frames,), offset, dtype=torch.float64))
 
 
 def segment_indices(num_frames: int, offsets: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from data.video.clip_sampling import ClipSampling, DenseSampling, SegmentSamplin
 from data.video.clips import ShuffledClips, VideoClips
 from data.video.mirroring import mirrored_labels
 from data.video.reading import DECODERS, Decoder
-from data.video.something_something import Version, read_something_something, read_something_something_classes
+from data.video.something_something import Split, Version, read_something_something, read_something_something_classes
 from data.video.spatial import Side, center_transform, training_transform, views_transform
 from data.video.video_folder import read_video_folder, read_video_folder_classes
 from data.video.video_list import VideoList
@@ -99,6 +99,7 @@ class VideoDataModule(StreamDataModule):
         if decoder not in DECODERS:
             raise ValueError(f"Expected 'decoder' to be one of {list(DECODERS)} (got {decoder!r})")
         self.num_frames, self.sampling, self.stride = num_frames, sampling, stride
+        self.frame_size = eval_crop
         self.test_samplings = test_samplings
         self.test_batch_size = test_batch_size
         self.decoder, self.decode_threads = decoder, decode_threads
@@ -179,7 +180,7 @@ class SomethingSomethingDataModule(VideoDataModule):
 
     def videos(self, split: VideoSplit) -> VideoList:
         """The videos of a split."""
-        official = {"train": "train", "val": "val", "test": "val", "predict": "test"}
+        official: dict[VideoSplit, Split] = {"train": "train", "val": "val", "test": "val", "predict": "test"}
         return read_something_something(self.root, self.version, official[split])
 
 

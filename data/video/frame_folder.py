@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 import torch
 from PIL import Image
@@ -74,5 +73,5 @@ class FrameFolder:
     def __enter__(self) -> "FrameFolder":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+    def __exit__(self, *error: object) -> None:
         """Nothing is open between reads."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 
 import av
 import av.logging
@@ -116,7 +115,7 @@ class PyAVFile:
         keys = [stamp for stamp in self._key_timestamps if stamp <= self._timestamps[first]]
         if len(keys) > 1:  # from the only one, decoding starts at the beginning anyway
             container.seek(keys[-1], stream=stream)
-        numbers = {stamp: number for number, stamp in enumerate(self._timestamps)}
+        numbers: dict[int | None, int] = {stamp: number for number, stamp in enumerate(self._timestamps)}
         for count, frame in enumerate(container.decode(stream)):
             number = numbers.get(frame.pts) if self._has_timestamps else count
             if number is not None:
@@ -131,5 +130,5 @@ class PyAVFile:
     def __enter__(self) -> "PyAVFile":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+    def __exit__(self, *error: object) -> None:
         self.close()

@@ -28,7 +28,8 @@ from data.video.video_list import UNLABELLED, VideoList
 
 Version = Literal["v1", "v2"]
 VERSIONS: tuple[str, ...] = get_args(Version)
-SPLIT_FILES = {"train": "train", "val": "validation", "test": "test"}
+Split = Literal["train", "val", "test"]
+SPLIT_FILES: dict[Split, str] = {"train": "train", "val": "validation", "test": "test"}
 
 
 def read_something_something_classes(root: str | Path, version: Version) -> list[str]:
@@ -52,7 +53,7 @@ def read_something_something_classes(root: str | Path, version: Version) -> list
     return [by_number[str(number)] for number in range(len(numbers))]
 
 
-def read_something_something(root: str | Path, version: Version, split: Literal["train", "val", "test"]) -> VideoList:
+def read_something_something(root: str | Path, version: Version, split: Split) -> VideoList:
     """The videos of a split. They are not looked at here; those of the test split have no labels.
 
     Args:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 from torch import Tensor
 
@@ -53,7 +52,7 @@ class TorchCodecFile:
     def __enter__(self) -> "TorchCodecFile":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+    def __exit__(self, *error: object) -> None:
         """The decoder closes the file itself."""
 
 

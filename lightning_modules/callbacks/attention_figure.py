@@ -32,7 +32,8 @@ class AttentionFigure(Callback):
         folder = run_folder(trainer)
         if not trainer.is_global_zero:
             return
-        video, label = to_unit_range(batch[0]), batch[1]
+        video, label = batch
+        video = to_unit_range(video[:, 0] if video.dim() == 6 else video)  # of several views the first, the centre one
         with trainer.precision_plugin.forward_context():
             logits, attention = network(video, return_attention_weights=True)
         if attention.size(2) == 0:

@@ -67,7 +67,7 @@ def write_folder():
 def scenes():
     """Tiny scenes of the three splits."""
     numbers = {"train": 4, "val": 3, "test": 2}
-    return {split: SceneSet(split, number, height=32, seconds=(0.5, 0.8)) for split, number in numbers.items()}
+    return {split: SceneSet(split, number, height=64, seconds=(0.5, 0.8)) for split, number in numbers.items()}
 
 
 @pytest.fixture(scope="session")

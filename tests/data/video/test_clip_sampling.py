@@ -26,10 +26,9 @@ share = st.floats(0, 1, exclude_max=True)
         (10, 4, 0.0, [0, 2, 5, 7]),  # 0, 2.5, 5, 7.5
         (3, 6, 0.5, [0, 0, 1, 1, 2, 2]),
         (1, 3, 0.0, [0, 0, 0]),
-        (48, 32, 0.5, [0, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18, 20, 21, 23, 24, 26, 27, 29, 30, 32, 33, 35, 36]
-                      + [38, 39, 41, 42, 44, 45, 47]),
+        (48, 32, 0.5, [3 * i // 2 + i % 2 for i in range(32)]),  # 0.75, 2.25, 3.75, 5.25: two of three frames
     ],
-)  # fmt: skip
+)
 def test_uniform_by_hand(num_frames, clip_frames, offset, expected):
     assert uniform_indices(num_frames, clip_frames, offset).tolist() == expected
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
@@ -65,7 +67,7 @@ def test_views_cover_the_frame_and_differ(height, width, num_crops):
     starts = sorted(corner[along] for corner in corners)
     if num_crops > 1:
         assert (starts[0], starts[-1]) == (0, longer - 8)
-        gaps = [b - a for a, b in zip(starts, starts[1:], strict=False)]
+        gaps = [b - a for a, b in pairwise(starts)]
         assert max(gaps) - min(gaps) <= 1  # evenly, up to rounding
         assert len(set(corners)) == min(num_crops, longer - 8 + 1)
         if longer <= 8 * num_crops:
