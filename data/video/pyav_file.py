@@ -93,7 +93,8 @@ class PyAVFile:
         try:
             for number, frame in self._decode(min(wanted)):
                 if number in wanted:
-                    frames[number] = torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)
+                    image = torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)
+                    frames[number] = torch.rot90(image, frame.rotation // 90, dims=(1, 2))  # as phones note it
                 if len(frames) == len(wanted):
                     break
         except (av.error.FFmpegError, OSError) as error:

@@ -12,14 +12,14 @@ from rich.progress import track
 
 from data.video.scenes.actions import class_templates
 from data.video.scenes.scene_set import FRAMES_PER_SECOND, SceneSet
-from data.video.something_something import SPLIT_FILES
+from data.video.something_something import SPLIT_FILES, Split
 
 JPEG_QUALITY = 90
 VP9 = {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "7"}
 """Constant quality; fast."""
 
 
-def write_v1(sets: Mapping[str, SceneSet], root: str | Path) -> None:
+def write_v1(sets: Mapping[Split, SceneSet], root: str | Path) -> None:
     """Write scenes as version 1: a folder of JPEG images a video, and CSV files.
 
     Args:
@@ -45,7 +45,7 @@ def write_v1(sets: Mapping[str, SceneSet], root: str | Path) -> None:
         _write_lines(root / f"something-something-v1-{SPLIT_FILES[split]}.csv", lines)
 
 
-def write_v2(sets: Mapping[str, SceneSet], root: str | Path) -> None:
+def write_v2(sets: Mapping[Split, SceneSet], root: str | Path) -> None:
     """Write scenes as version 2: a WebM file a video, encoded as VP9, and JSON files.
 
     Args:
@@ -86,7 +86,7 @@ def encode_vp9(frames: NDArray[np.uint8], path: str | Path) -> None:
         container.mux(stream.encode())
 
 
-def _numbered(sets: Mapping[str, SceneSet], split: str, title: str) -> Iterator[tuple[int, int]]:
+def _numbered(sets: Mapping[Split, SceneSet], split: Split, title: str) -> Iterator[tuple[int, int]]:
     """The number of each video of a split, over all splits, and its index in the split; with a progress bar."""
     names = list(sets)
     first = 1 + sum(len(sets[earlier]) for earlier in names[: names.index(split)])

@@ -1,6 +1,8 @@
 import pickle
+import struct
 
 import av
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -49,6 +51,22 @@ def test_torchcodec_gives_the_frames_of_pyav(files, kind):
     indices = [0, 5, 6, 29]
     with open_video(files[kind], "pyav") as first, open_video(files[kind], "torchcodec") as second:
         torch.testing.assert_close(first.read(indices), second.read(indices), atol=2, rtol=0)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize(("cosine", "sine", "turns"), [(0, 1, 3), (-1, 0, 2), (0, -1, 1)])
+def test_rotation_noted_in_the_file_is_applied(tmp_path, write_video, decoder, cosine, sine, turns):
+    needs(decoder)
+    frames = np.zeros((2, 32, 48, 3), np.uint8)
+    frames[:, :16, :16] = 200
+    path = write_video(tmp_path / "upright.mp4", frames, "libx264")
+    content = bytearray(path.read_bytes())
+    place = content.index(b"tkhd") + 44  # the display matrix in the header of the track
+    matrix = [cosine, sine, 0, -sine, cosine, 0]
+    content[place : place + 24] = struct.pack(">6i", *(value << 16 for value in matrix))
+    (tmp_path / "turned.mp4").write_bytes(content)
+    with open_video(path, decoder) as upright, open_video(tmp_path / "turned.mp4", decoder) as turned:
+        assert torch.equal(turned.read([1]), torch.rot90(upright.read([1]), turns, dims=(-2, -1)))
 
 
 def test_container_says_nothing_of_the_number_of_frames(files):
