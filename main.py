@@ -25,10 +25,8 @@ import warnings
 from importlib import import_module
 
 LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
-COMMANDS = (
-    "save-pretrained",
-    "check-data",
-)  # each a function of this name in a file of this name in lightning_modules/commands
+# Each is a function of this name in a file of this name in lightning_modules/commands.
+COMMANDS = ("save-pretrained", "check-data")
 
 
 def main() -> None:

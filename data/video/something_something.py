@@ -79,7 +79,7 @@ def read_something_something(root: str | Path, version: Version, split: Split) -
     else:
         entries = _read_json(path, list)
         ids = [str(_field(entry, "id", path)) for entry in entries]
-        templates = [] if split == "test" else [_without_brackets(_field(entry, "template", path)) for entry in entries]
+        templates = [] if split == "test" else [without_brackets(_field(entry, "template", path)) for entry in entries]
         place = lambda name: videos / f"{name}.webm"  # noqa: E731
     labels = [UNLABELLED] * len(ids) if split == "test" else _labels(templates, class_names, path)
     return VideoList([place(name) for name in ids], labels, ids, class_names)
@@ -130,7 +130,8 @@ def _field(entry: Any, name: str, path: Path) -> Any:
     return entry[name]
 
 
-def _without_brackets(template: str) -> str:
+def without_brackets(template: str) -> str:
+    """A template as the labels have it: "Pushing something" of "Pushing [something]"."""
     return template.replace("[", "").replace("]", "")
 
 

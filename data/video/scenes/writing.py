@@ -12,7 +12,7 @@ from rich.progress import track
 
 from data.video.scenes.actions import class_templates
 from data.video.scenes.scene_set import FRAMES_PER_SECOND, SceneSet
-from data.video.something_something import SPLIT_FILES, Split
+from data.video.something_something import SPLIT_FILES, Split, without_brackets
 
 JPEG_QUALITY = 90
 VP9 = {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "7"}
@@ -31,7 +31,7 @@ def write_v1(sets: Mapping[Split, SceneSet], root: str | Path) -> None:
     """
     root = Path(root)
     videos = _new_folder(root / "20bn-something-something-v1")
-    templates = [_without_brackets(template) for template in class_templates()]
+    templates = [without_brackets(template) for template in class_templates()]
     _write_lines(root / "something-something-v1-labels.csv", templates)
     for split, scenes in sets.items():
         lines = []
@@ -40,7 +40,7 @@ def write_v1(sets: Mapping[Split, SceneSet], root: str | Path) -> None:
             folder.mkdir()
             for number, frame in enumerate(scenes.scene(index).frames(), start=1):
                 Image.fromarray(frame).save(folder / f"{number:05d}.jpg", quality=JPEG_QUALITY)
-            template = _without_brackets(scenes.template(index))
+            template = without_brackets(scenes.template(index))
             lines.append(str(name) if split == "test" else f"{name};{template}")
         _write_lines(root / f"something-something-v1-{SPLIT_FILES[split]}.csv", lines)
 
@@ -57,7 +57,7 @@ def write_v2(sets: Mapping[Split, SceneSet], root: str | Path) -> None:
     """
     root = Path(root)
     videos = _new_folder(root / "20bn-something-something-v2")
-    templates = [_without_brackets(template) for template in class_templates()]
+    templates = [without_brackets(template) for template in class_templates()]
     _write_json(root / "something-something-v2-labels.json", {name: str(n) for n, name in enumerate(templates)})
     for split, scenes in sets.items():
         entries = []
@@ -107,7 +107,3 @@ def _write_lines(path: Path, lines: list[str]) -> None:
 
 def _write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def _without_brackets(template: str) -> str:
-    return template.replace("[", "").replace("]", "")
