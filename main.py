@@ -3,6 +3,7 @@
 python main.py {fit,validate,test,predict} --config FILE [--config FILE ...] [--argument value ...]
 python main.py save-pretrained --ckpt_path FILE --folder FOLDER [--card FILE]
 python main.py stream --ckpt_path FILE --source VIDEO [--out FILE] [--csv FILE] [--when_late {block,drop}]
+python main.py check-data --config FILE [--num_workers N]
 
   fit       train; the run's checkpoints, logs and config.yaml go to a folder in runs/
   validate  score a checkpoint on the validation set
@@ -15,6 +16,7 @@ python main.py stream --ckpt_path FILE --source VIDEO [--out FILE] [--csv FILE] 
 
   save-pretrained  write a checkpoint's network as a folder that VideoClassifier.from_pretrained reads
   stream           classify a video file, a folder of frames, a camera or a network stream, frame by frame
+  check-data       decode every video of a data set once, and report all that cannot be used
 
 python main.py fit --help lists all arguments of fit, and likewise for the others.
 """
@@ -25,10 +27,8 @@ import warnings
 from importlib import import_module
 
 LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
-COMMANDS = (
-    "save-pretrained",
-    "stream",
-)  # each a function of this name in a file of this name in lightning_modules/commands
+# Each is a function of this name in a file of this name in lightning_modules/commands.
+COMMANDS = ("save-pretrained", "stream", "check-data")
 
 
 def main() -> None:
@@ -52,11 +52,13 @@ def main() -> None:
         warnings.filterwarnings("ignore", message)
 
     if command in COMMANDS:
-        from jsonargparse import auto_cli
+        from jsonargparse import ArgumentParser
 
         name = command.replace("-", "_")
         function = getattr(import_module(f"lightning_modules.commands.{name}"), name)
-        auto_cli(function, args=sys.argv[2:], as_positional=False, prog=f"main.py {command}")
+        parser = ArgumentParser(prog=f"main.py {command}")
+        parser.add_function_arguments(function)
+        function(**parser.instantiate(parser.parse_args(sys.argv[2:])))
         return
 
     from lightning_modules.cli import RSTGCLI

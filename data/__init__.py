@@ -8,6 +8,7 @@ from data.placed_digits import PlacedDigits
 from data.stream import StreamLoader, StreamSampler
 from data.sync_paths import PUBLISHED_TEST_PATHS, SyncPaths
 from data.syncmnist import SyncMNIST
+from data.video import SomethingSomethingDataModule, VideoError, VideoFolderDataModule
 
 __all__ = [
     "NO_PAIR",
@@ -16,11 +17,14 @@ __all__ = [
     "DigitImages",
     "PlacedDigits",
     "PlacedDigitsDataModule",
+    "SomethingSomethingDataModule",
     "StreamLoader",
     "StreamSampler",
     "SyncMNIST",
     "SyncMNISTDataModule",
     "SyncPaths",
+    "VideoError",
+    "VideoFolderDataModule",
     "class_names",
     "collate_stacked",
     "label_to_pair",

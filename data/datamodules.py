@@ -2,18 +2,13 @@
 
 from typing import Any, TypeVar
 
-import pytorch_lightning as pl
-import torch
-from torch.utils.data import DataLoader, Dataset
-
 from data import pair_labels
 from data.argument_checks import check_sizes
-from data.batches import collate_stacked
 from data.curriculum import Table
 from data.digits import DigitImages
 from data.digits.digit_images import Source, Split
 from data.placed_digits import PlacedDigits
-from data.stream import StreamLoader, StreamSampler
+from data.stream_datamodule import StreamDataModule
 from data.sync_paths import PUBLISHED_TEST_PATHS
 from data.syncmnist import SyncMNIST, make_curricula
 
@@ -21,11 +16,10 @@ Number = TypeVar("Number", int, float)
 EPOCH_ITEMS = 20_000
 
 
-class _StreamDataModule(pl.LightningDataModule):
-    """Loaders for datasets whose items are pure functions of their index; subclasses make the datasets."""
+class _DigitDataModule(StreamDataModule):
+    """Data that is drawn from digit images: how much of it, and of which digits."""
 
     channels = 1
-    num_classes: int
 
     def __init__(
         self,
@@ -38,24 +32,15 @@ class _StreamDataModule(pl.LightningDataModule):
         epoch_items: int | None,
         unit: str,
     ) -> None:
-        super().__init__()
-        check_sizes(batch_size=batch_size, **{f"{split}_{unit}": number for split, number in items.items()})
-        if isinstance(num_workers, bool) or not isinstance(num_workers, int) or num_workers < 0:
-            raise ValueError(f"Expected 'num_workers' to be an integer of at least 0 (got {num_workers!r})")
+        super().__init__(batch_size, num_workers)
+        check_sizes(**{f"{split}_{unit}": number for split, number in items.items()})
         if epoch_items is not None and not 1 <= epoch_items <= items["train"]:
             raise ValueError(
                 f"Expected 'epoch_{unit}' to be between 1 and {items['train']}, 'train_{unit}' (got {epoch_items})"
             )
-        self.batch_size = batch_size
-        self.num_workers = num_workers
         self.source, self.root, self.download = source, root, download
         self.num_items = items
         self.epoch_items = min(items["train"], EPOCH_ITEMS) if epoch_items is None else epoch_items
-        self._datasets: dict[str, Dataset] = {}
-
-    def make_dataset(self, split: Split) -> Dataset:
-        """Makes the dataset of a split."""
-        raise NotImplementedError
 
     def digits(self, split: Split) -> DigitImages:
         """The digit images of a split."""
@@ -66,42 +51,8 @@ class _StreamDataModule(pl.LightningDataModule):
         if self.download:
             DigitImages("test", self.source, self.root, download=True)
 
-    def setup(self, stage: str) -> None:
-        """Makes the datasets that the stage (``fit``, ``validate``, ``test`` or ``predict``) needs."""
-        splits: dict[str, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("val",)}
-        for split in splits.get(stage, ("test",)):
-            if split not in self._datasets:
-                self._datasets[split] = self.make_dataset(split)
 
-    def _loader_arguments(self) -> dict[str, Any]:
-        return {
-            "batch_size": self.batch_size,
-            "num_workers": self.num_workers,
-            "collate_fn": collate_stacked,
-            "pin_memory": torch.cuda.is_available(),
-            "persistent_workers": self.num_workers > 0,
-        }
-
-    def train_dataloader(self) -> StreamLoader:
-        """The stream, each process its own part, resumable in the middle of an epoch."""
-        num_replicas, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-        sampler = StreamSampler(self.num_items["train"], self.epoch_items, num_replicas, rank)
-        return StreamLoader(self._datasets["train"], sampler=sampler, **self._loader_arguments())
-
-    def val_dataloader(self) -> DataLoader:
-        """The validation set in order; over several processes Lightning shares it out."""
-        return DataLoader(self._datasets["val"], **self._loader_arguments())
-
-    def test_dataloader(self) -> DataLoader:
-        """The test set in order; over several processes Lightning shares it out."""
-        return DataLoader(self._datasets["test"], **self._loader_arguments())
-
-    def predict_dataloader(self) -> DataLoader:
-        """The test set again."""
-        return self.test_dataloader()
-
-
-class SyncMNISTDataModule(_StreamDataModule):
+class SyncMNISTDataModule(_DigitDataModule):
     """SyncMNIST: a stream of training videos, and fixed validation and test sets.
 
     Batches are (video uint8 [B, T, 1, S, S], label int64 [B]). Training walks the stream in order: epoch e has the
@@ -197,7 +148,7 @@ class SyncMNISTDataModule(_StreamDataModule):
         )
 
 
-class PlacedDigitsDataModule(_StreamDataModule):
+class PlacedDigitsDataModule(_DigitDataModule):
     """Frames with digits at random places, to pre-train a backbone on.
 
     Batches are (frame uint8 [B, 1, S, S], shown bool [B, 10], centre float32 [B, 10, 2]): see

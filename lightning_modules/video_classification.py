@@ -26,6 +26,9 @@ class VideoClassification(LightningModule):
     Logs ``train/loss``, ``train/acc`` (mean of the last 20 batches) and ``{val,test}/{loss,acc,acc_top5}``; counts the
     confusion matrix of a test in ``test_confusion``. The two of training are those of the first process alone.
 
+    A test or prediction may see several views of a video: their logits are averaged. The scores of the first view
+    alone, the centre one, are then logged beside, as ``test/center_view_{acc,acc_top5}``.
+
     Args:
         network: Video ``[B, T, channels, H, W]`` in [0, 1] → logits ``[B, num_classes]``, such as
             :class:`rstg_pyg.models.VideoClassifier`.
@@ -67,6 +70,7 @@ class VideoClassification(LightningModule):
         accuracies = {"acc": self._accuracy(top_k=1), "acc_top5": self._accuracy(top_k=min(5, num_classes))}
         self.val_accuracies = MetricCollection(accuracies, prefix="val/", compute_groups=False)
         self.test_accuracies = self.val_accuracies.clone(prefix="test/")
+        self.center_view_accuracies = self.val_accuracies.clone(prefix="test/center_view_")
         self.test_confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
 
     def setup(self, stage: str) -> None:
@@ -98,11 +102,25 @@ class VideoClassification(LightningModule):
             raise ValueError(f"Expected 'network' to give {self.num_classes} classes (got {logits.size(-1)})")
         return logits
 
+    def view_logits(self, video: Tensor) -> Tensor:
+        """Classify every view of videos, one view at a time to save memory.
+
+        Args:
+            video: ``[B, V, T, channels, H, W]``, or ``[B, T, channels, H, W]`` for one view, as in :meth:`forward`.
+
+        Returns:
+            ``[V, B, num_classes]`` logits. Their mean over the views is the score of a video.
+        """
+        views = video.unbind(dim=1) if video.dim() == 6 else [video]
+        return torch.stack([self(view) for view in views])
+
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Check the batch's values while it is on the host."""
         video, label = batch
-        check_images(video, name="video", shape="[B, T, channels, H, W]")
-        check_labels(label, self.num_classes)
+        many_views = video.dim() == 6 and (self.trainer.testing or self.trainer.predicting)
+        check_images(video, name="video", shape=f"[B, {'V, ' if many_views else ''}T, channels, H, W]")
+        if not self.trainer.predicting:  # what is to be predicted may have no label
+            check_labels(label, self.num_classes)
         return batch
 
     def on_train_start(self) -> None:
@@ -125,7 +143,8 @@ class VideoClassification(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count a batch of the validation set."""
-        self._evaluate(batch, "val", self.val_accuracies)
+        video, label = batch
+        self._count(self(video), label, "val", self.val_accuracies)
 
     def on_test_epoch_start(self) -> None:
         """Begin the confusion matrix anew."""
@@ -133,13 +152,18 @@ class VideoClassification(LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Count a batch of the test set."""
-        logits = self._evaluate(batch, "test", self.test_accuracies)
-        self.test_confusion.update(logits, batch[1])
+        video, label = batch
+        views = self.view_logits(video)
+        self._count(views.mean(dim=0), label, "test", self.test_accuracies)
+        self.test_confusion.update(views.mean(dim=0), label)
+        if len(views) > 1:
+            self.center_view_accuracies.update(views[0], label)
+            self.log_dict(self.center_view_accuracies, batch_size=len(label))
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Probabilities ``[B, num_classes]`` of a batch, and its labels ``[B]``."""
+        """Probabilities ``[B, num_classes]`` of a batch, and its labels ``[B]``, negative where there are none."""
         video, label = batch
-        return {"probabilities": self(video).float().softmax(dim=-1), "labels": label}
+        return {"probabilities": self.view_logits(video).mean(dim=0).float().softmax(dim=-1), "labels": label}
 
     def configure_optimizers(self) -> dict:
         """Build the injected optimiser and schedule."""
@@ -148,11 +172,8 @@ class VideoClassification(LightningModule):
     def _accuracy(self, top_k: int) -> MulticlassAccuracy:
         return MulticlassAccuracy(self.num_classes, top_k=top_k, average="micro", validate_args=False)
 
-    def _evaluate(self, batch: Batch, split: str, accuracies: MetricCollection) -> Tensor:
-        video, label = batch
-        logits = self(video)
+    def _count(self, logits: Tensor, label: Tensor, split: str, accuracies: MetricCollection) -> None:
         accuracies.update(logits, label)
         loss = F.cross_entropy(logits, label)
         self.log(f"{split}/loss", loss, batch_size=len(label), sync_dist=True, prog_bar=True)
         self.log_dict(accuracies, batch_size=len(label), prog_bar=True)
-        return logits

@@ -34,7 +34,8 @@ class AttentionFigure(Callback):
             return
         from rstg_pyg.viz import draw_attention, record
 
-        video, label = to_unit_range(batch[0]), batch[1]
+        video, label = batch
+        video = to_unit_range(video[:, 0] if video.dim() == 6 else video)  # of several views the first, the centre one
         with trainer.precision_plugin.forward_context(), record(network) as rec:
             logits = network(video)
         if rec.attention.size(2) == 0:

@@ -19,8 +19,11 @@ class PredictionWriter(BasePredictionWriter):
     ==================  ===========================================
     ``index``           int64 ``[M]``, the video's place in its set
     ``probabilities``   float32 ``[M, num_classes]``
-    ``label``           int64 ``[M]``
+    ``label``           int64 ``[M]``, negative where not known
     ==================  ===========================================
+
+    Where the data set names its videos, ``predictions.csv`` has a line ``id;class name`` for each, with its most
+    probable class: the form in which Something-Something gives its training set, and takes submissions.
     """
 
     def __init__(self) -> None:
@@ -58,3 +61,10 @@ class PredictionWriter(BasePredictionWriter):
         index, first = np.unique(rows[0].numpy(), return_index=True)  # processes may share videos to fill up
         np.savez(path, index=index, probabilities=rows[1].numpy()[first], label=rows[2].numpy()[first])
         rank_zero_info(f"Wrote the predictions of {len(index)} videos to {path}")
+        videos = getattr(getattr(trainer.predict_dataloaders, "dataset", None), "videos", None)
+        if videos is None:
+            return
+        best = rows[1].numpy()[first].argmax(axis=1)
+        with path.with_suffix(".csv").open("w", encoding="utf-8") as file:
+            for video, label in zip(index, best, strict=True):
+                file.write(f"{videos.ids[video]};{videos.class_names[label]}\n")

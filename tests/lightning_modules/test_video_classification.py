@@ -213,3 +213,35 @@ def test_backbone_that_does_not_fit_is_reported(tmp_path):
 def test_backbone_file_that_is_not_there():
     with pytest.raises(FileNotFoundError, match=r"Expected 'backbone_weights' .*got 'nowhere.safetensors'"):
         load_weights(nn.Identity(), "nowhere.safetensors", "backbone_weights", BACKBONE_PREFIXES)
+
+
+def test_score_of_views_is_the_mean_of_their_own_runs(tmp_path):
+    videos, labels = torch.randint(0, 256, (6, 22, 2, 3, 24, 24), dtype=torch.uint8), torch.arange(6) % CLASSES
+    graph = RSTGToVec(channels=4, node_channels=4, positional=False, schedule="time_only")
+    network = VideoClassifier(SmallCNN(widths=(2, 2, 4), in_channels=3), graph, ClassifierHead(4, CLASSES))
+    module = VideoClassification(network, CLASSES)
+    trainer = fit(module, tmp_path, loader(videos[:, 0], labels))
+    module.eval()
+    with torch.no_grad():
+        runs = [module(videos[:, view]) for view in range(22)]  # 22 separate runs
+    expected = torch.stack(runs).mean(dim=0)
+    (scores,) = trainer.test(module, loader(videos, labels), verbose=False)
+    assert scores["test/acc"] == pytest.approx(float((expected.argmax(dim=1) == labels).float().mean()))
+    assert scores["test/loss"] == pytest.approx(float(nn.functional.cross_entropy(expected, labels)), rel=1e-5)
+    centre = float((runs[0].argmax(dim=1) == labels).float().mean())
+    assert scores["test/center_view_acc"] == pytest.approx(centre)
+    predicted = trainer.predict(module, loader(videos, torch.full((6,), -1)))
+    torch.testing.assert_close(torch.cat([batch["probabilities"] for batch in predicted]), expected.softmax(dim=1))
+    assert torch.cat([batch["labels"] for batch in predicted]).tolist() == [-1] * 6
+
+
+def test_one_view_has_no_centre_beside_it(tmp_path):
+    module = VideoClassification(network(), CLASSES)
+    (scores,) = fit(module, tmp_path).test(module, loader(), verbose=False)
+    assert scores.keys() == {"test/acc", "test/acc_top5", "test/loss"}
+
+
+def test_views_are_for_testing_alone(tmp_path):
+    views = torch.zeros(8, 2, 2, 1, 24, 24, dtype=torch.uint8)
+    with pytest.raises(ValueError, match=r"of shape \[B, T, channels, H, W\] \(got \[4, 2, 2, 1, 24, 24\]\)"):
+        fit(VideoClassification(network(), CLASSES), tmp_path, loader(views))

@@ -1,0 +1,118 @@
+"""A pass over all videos of a data set that collects what is wrong with them, before a training finds out."""
+
+from dataclasses import dataclass
+
+from rich.progress import track
+from torch.utils.data import DataLoader, Dataset
+
+from data.argument_checks import check_index
+from data.video.datamodules import VideoDataModule, VideoSplit
+from data.video.reading import open_video
+from data.video.video_error import VideoError
+from data.video.video_list import VideoList
+
+CHECKED_SPLITS: tuple[VideoSplit, ...] = ("train", "val", "test", "predict")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A video that cannot be used.
+
+    Args:
+        split: The split it is in.
+        id: The name that the data set gives it.
+        reason: The error that reading it raises; names the file.
+    """
+
+    split: str
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What a pass over a data set found.
+
+    Args:
+        num_videos: Videos looked at, by split.
+        problems: Those that cannot be used.
+    """
+
+    num_videos: dict[str, int]
+    problems: list[Problem]
+
+    def __str__(self) -> str:
+        lines = [f"{problem.split} {problem.id}: {problem.reason}" for problem in self.problems]
+        for split, number in self.num_videos.items():
+            wrong = sum(problem.split == split for problem in self.problems)
+            lines.append(f"{split}: {number:,} videos, {wrong:,} of them cannot be used")
+        return "\n".join(lines)
+
+
+class VideoProblems(Dataset[str]):
+    """For each video the reason why it cannot be used; empty where every frame can be decoded.
+
+    Files are decoded with PyAV, whatever the training decodes them with: it tells when a file ends early.
+
+    Args:
+        videos: The videos.
+        min_frames: Frames that a video needs at least.
+        threads: Threads that decode a file.
+    """
+
+    def __init__(self, videos: VideoList, min_frames: int = 1, threads: int = 1) -> None:
+        self.videos = videos
+        self.min_frames = min_frames
+        self.threads = threads
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, index: int) -> str:
+        check_index(index, len(self))
+        path = self.videos.paths[index]
+        try:
+            with open_video(path, "pyav", self.threads) as video:
+                if video.num_frames < self.min_frames:
+                    return f"Expected {path} to have at least {self.min_frames} frames (got {video.num_frames})"
+                video.read(range(video.num_frames))
+        except VideoError as error:
+            return str(error)
+        return ""
+
+
+def check_videos(data: VideoDataModule, num_workers: int = 2) -> DataReport:
+    """Decode every frame of every video of a data set once; a video in several splits is looked at once.
+
+    Args:
+        data: The data set.
+        num_workers: Processes that decode; 0 for this one.
+
+    Raises:
+        FileNotFoundError: If an annotation is missing.
+        ValueError: If an annotation is damaged.
+    """
+    num_videos: dict[str, int] = {}
+    problems: list[Problem] = []
+    seen: set = set()
+    for split in CHECKED_SPLITS:
+        videos = data.videos(split)
+        places = [place for place, path in enumerate(videos.paths) if path not in seen]
+        seen.update(videos.paths)
+        if not places:
+            continue
+        new = VideoList(
+            [videos.paths[place] for place in places],
+            [videos.labels[place] for place in places],
+            [videos.ids[place] for place in places],
+            videos.class_names,
+        )
+        reasons = DataLoader(
+            VideoProblems(new, data.clip_sampling(split).min_frames, data.decode_threads),
+            batch_size=None,
+            num_workers=num_workers,
+        )
+        num_videos[split] = len(new)
+        found = track(reasons, description=split, total=len(new))
+        problems += [Problem(split, name, why) for name, why in zip(new.ids, found, strict=True) if why]
+    return DataReport(num_videos, problems)

@@ -1,0 +1,77 @@
+"""A video as a folder of images, one a frame."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2.functional import pil_to_tensor
+
+from data.video.video_error import VideoError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+class FrameFolder:
+    """The frames of a folder such as ``00001.jpg, 00002.jpg, …``, in the order of the numbers that end their names.
+
+    Args:
+        path: The folder. Files that are no images are left alone.
+
+    Raises:
+        VideoError: If there are no images, one has no number, or a number is missing or there twice.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        files: dict[int, Path] = {}
+        for file in self.path.iterdir():
+            if file.suffix.lower() not in IMAGE_SUFFIXES:
+                continue
+            number = re.search(r"\d+$", file.stem)
+            if number is None:
+                raise VideoError(
+                    f"Expected the frames of {self.path} to be numbered, as in 00001.jpg (got {file.name})"
+                )
+            if files.setdefault(int(number[0]), file) != file:
+                raise VideoError(f"Expected one frame {int(number[0])} in {self.path} (got two)")
+        if not files:
+            raise VideoError(f"Expected {self.path} to hold frames, {', '.join(IMAGE_SUFFIXES)} (got none)")
+        missing = sorted(set(range(min(files), max(files))) - files.keys())
+        if missing:
+            raise VideoError(
+                f"Expected {self.path} to hold all frames {min(files)} to {max(files)} (got none for {missing[:10]})"
+            )
+        self._files = [files[number] for number in sorted(files)]
+
+    @property
+    def num_frames(self) -> int:
+        """Frames in the video."""
+        return len(self._files)
+
+    def read(self, indices: Sequence[int]) -> Tensor:
+        """The frames at `indices`, counted from 0, uint8 [len(indices), 3, H, W].
+
+        Raises:
+            VideoError: If an image is damaged, or has another size than those before.
+        """
+        frames: list[Tensor] = []
+        for index in indices:
+            file = self._files[index]
+            try:
+                with Image.open(file) as image:
+                    frames.append(pil_to_tensor(image.convert("RGB")))
+            except (OSError, SyntaxError) as error:  # Pillow's word for a broken PNG file is the latter
+                raise VideoError(f"Expected {file} to be a whole image ({error})") from error
+            if frames[-1].shape != frames[0].shape:
+                expected, got = list(frames[0].shape[1:]), list(frames[-1].shape[1:])
+                raise VideoError(f"Expected {file} to be of the size of the other frames, {expected} (got {got})")
+        return torch.stack(frames)
+
+    def __enter__(self) -> "FrameFolder":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing is open between reads."""

@@ -1,0 +1,135 @@
+"""A video file, decoded with PyAV."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import av
+import av.logging
+import torch
+from av.container import InputContainer
+from torch import Tensor
+
+from data.video.video_error import VideoError
+
+
+class PyAVFile:
+    """The frames of a video file by their exact numbers.
+
+    What the container says of the number of frames or the length is not believed: the packets are counted, which needs
+    no decoding, and their time stamps, sorted, number the frames. Decoding starts at the last key frame before the
+    first frame wanted and ends with the last one wanted.
+
+    Args:
+        path: The file.
+        threads: Threads that decode; a worker of a data loader does best with one.
+
+    Raises:
+        VideoError: If the file is missing or damaged, or holds no video.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 1) -> None:
+        self.path = Path(path)
+        self.threads = threads
+        self._container: InputContainer | None = None
+        self._timestamps: list[int] = []
+        self._key_timestamps: list[int] = []
+        level = av.logging.get_level()
+        av.logging.set_level(av.logging.ERROR)
+        try:
+            with av.logging.Capture() as log:
+                self._count_packets()
+        finally:
+            av.logging.set_level(level)
+        if log:  # such as "File ended prematurely", after which FFmpeg goes on with what there is
+            raise VideoError(f"Expected {self.path} to be a whole video ({log[0][2].strip()})")
+        if not self._timestamps:
+            raise VideoError(f"Expected {self.path} to hold frames (got none)")
+
+    def _count_packets(self) -> None:
+        """Read all packets, note their time stamps, and leave the file at its beginning."""
+        timestamps: list[int | None] = []
+        try:
+            container = self._open()
+            for packet in container.demux(container.streams.video[0]):
+                if packet.is_corrupt:
+                    raise VideoError(f"Expected {self.path} to be a whole video (packet {len(timestamps)} is damaged)")
+                if packet.size == 0 or packet.is_discard:
+                    continue
+                timestamps.append(packet.pts)
+                if packet.is_keyframe and packet.pts is not None:
+                    self._key_timestamps.append(packet.pts)
+        except (av.error.FFmpegError, OSError) as error:
+            raise VideoError(f"Expected {self.path} to be a whole video ({error.strerror})") from error
+        known = sorted({stamp for stamp in timestamps if stamp is not None})
+        # Without a time stamp of its own for every packet, as in some AVI files, frames are counted as they come.
+        self._has_timestamps = len(known) == len(timestamps)
+        self._timestamps = known if self._has_timestamps else list(range(len(timestamps)))
+        self._key_timestamps = sorted(self._key_timestamps) if self._has_timestamps else []
+
+    def _open(self) -> InputContainer:
+        """Open the file at its beginning."""
+        self.close()
+        self._container = container = av.open(str(self.path))
+        if not container.streams.video:
+            raise VideoError(f"Expected {self.path} to hold a video stream (got none)")
+        codec = container.streams.video[0].codec_context
+        codec.thread_type = "AUTO"
+        codec.thread_count = self.threads
+        return container
+
+    @property
+    def num_frames(self) -> int:
+        """Frames in the video."""
+        return len(self._timestamps)
+
+    def read(self, indices: Sequence[int]) -> Tensor:
+        """The frames at `indices`, counted from 0, uint8 [len(indices), 3, H, W].
+
+        Raises:
+            VideoError: If one of them cannot be decoded, or the size changes.
+        """
+        wanted = set(indices)
+        frames: dict[int, Tensor] = {}
+        try:
+            for number, frame in self._decode(min(wanted)):
+                if number in wanted:
+                    image = torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)
+                    frames[number] = torch.rot90(image, frame.rotation // 90, dims=(1, 2))  # as phones note it
+                if len(frames) == len(wanted):
+                    break
+        except (av.error.FFmpegError, OSError) as error:
+            raise VideoError(f"Expected {self.path} to be a whole video ({error.strerror})") from error
+        missing = sorted(wanted - frames.keys())
+        if missing:
+            raise VideoError(
+                f"Expected {self.path} to be a whole video (frame {missing[0]} of {self.num_frames} cannot be decoded)"
+            )
+        sizes = {tuple(frame.shape[1:]) for frame in frames.values()}
+        if len(sizes) > 1:
+            raise VideoError(f"Expected the frames of {self.path} to have one size (got {sorted(sizes)})")
+        return torch.stack([frames[index] for index in indices])
+
+    def _decode(self, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Frames with their numbers, from the last key frame at or before frame `first` on."""
+        container = self._open()
+        stream = container.streams.video[0]
+        keys = [stamp for stamp in self._key_timestamps if stamp <= self._timestamps[first]]
+        if len(keys) > 1:  # from the only one, decoding starts at the beginning anyway
+            container.seek(keys[-1], stream=stream)
+        numbers: dict[int | None, int] = {stamp: number for number, stamp in enumerate(self._timestamps)}
+        for count, frame in enumerate(container.decode(stream)):
+            number = numbers.get(frame.pts) if self._has_timestamps else count
+            if number is not None:
+                yield number, frame
+
+    def close(self) -> None:
+        """Close the file; reading opens it again."""
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def __enter__(self) -> "PyAVFile":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()

@@ -1,0 +1,87 @@
+"""Videos of one's own: a folder for each class, or a CSV file."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from data.video.frame_folder import IMAGE_SUFFIXES
+from data.video.video_list import UNLABELLED, VideoList
+
+VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv")
+
+
+def read_video_folder_classes(source: str | Path) -> list[str]:
+    """The names of the classes, sorted: the folders in a folder, or the labels in a CSV file.
+
+    Raises:
+        FileNotFoundError: If there is no such folder or file.
+        ValueError: If there are no classes.
+    """
+    source = _existing(source)
+    if source.is_dir():
+        names = sorted(entry.name for entry in _visible(source) if entry.is_dir())
+    else:
+        names = sorted({label for _, label in _read_csv(source) if label})
+    if not names:
+        raise ValueError(f"Expected {source} to hold classes (got none)")
+    return names
+
+
+def read_video_folder(source: str | Path, class_names: Sequence[str]) -> VideoList:
+    """The videos of a split, sorted by their paths.
+
+    Args:
+        source: A folder ``<source>/<class>/<video>``, in which a video is a file (``.mp4``, ``.webm``, …) or a folder
+            with an image for each frame; or a CSV file with the columns ``path`` (relative to the file) and ``label``,
+            the name of the class. Without the column, or with an empty field, a video has no label.
+        class_names: The names of the classes by label; `source` need not have videos of all.
+
+    Raises:
+        FileNotFoundError: If there is no such folder or file.
+        ValueError: If there are no videos, or a class is unknown.
+    """
+    source = _existing(source)
+    if source.is_dir():
+        videos = [
+            (path, folder.name) for folder in _visible(source) if folder.is_dir() for path in _videos_in(folder, source)
+        ]
+    else:
+        videos = [(source.parent / path, label) for path, label in _read_csv(source)]
+    videos.sort()
+    labels = {"": UNLABELLED} | {name: label for label, name in enumerate(class_names)}
+    unknown = sorted({name for _, name in videos} - labels.keys())
+    if unknown:
+        raise ValueError(f"Expected the classes in {source} to be among {list(class_names)} (got {unknown})")
+    if not videos:
+        raise ValueError(f"Expected {source} to hold videos in folders named after their classes (got none)")
+    ids = [str(path.relative_to(source if source.is_dir() else source.parent)) for path, _ in videos]
+    return VideoList([path for path, _ in videos], [labels[name] for _, name in videos], ids, class_names)
+
+
+def _existing(source: str | Path) -> Path:
+    if not Path(source).exists():
+        raise FileNotFoundError(f"Expected {source} to be a folder of classes or a CSV file (got no such thing)")
+    return Path(source)
+
+
+def _visible(folder: Path) -> list[Path]:
+    return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+
+
+def _videos_in(folder: Path, source: Path) -> list[Path]:
+    entries = _visible(folder)
+    images = [entry for entry in entries if entry.suffix.lower() in IMAGE_SUFFIXES]
+    if images:
+        raise ValueError(
+            f"Expected {source} to be laid out as <class>/<video>, with the frames of a video in a folder of its own "
+            f"(got the image {images[0]})"
+        )
+    return [entry for entry in entries if entry.is_dir() or entry.suffix.lower() in VIDEO_SUFFIXES]
+
+
+def _read_csv(path: Path) -> list[tuple[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if "path" not in (reader.fieldnames or []):
+            raise ValueError(f"Expected {path} to begin with a line of its columns, 'path' among them, 'label' too")
+        return [(row["path"], row.get("label") or "") for row in reader]

@@ -1,0 +1,204 @@
+import pickle
+import struct
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from data.video import VideoError, open_video
+
+DECODERS = ["pyav", "torchcodec"]
+
+
+def needs(decoder):
+    if decoder == "torchcodec":
+        pytest.importorskip("torchcodec", reason="torchcodec is not installed", exc_type=Exception)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, numbered_frames, write_video, write_folder):
+    root, frames = tmp_path_factory.mktemp("videos"), numbered_frames(30)
+    return {
+        "vp9": write_video(root / "a.webm", frames),
+        "vp9 of varying rate": write_video(root / "b.webm", frames, jump=(11, 40)),
+        "vp9 with key frames": write_video(root / "c.webm", frames, key_every=8),
+        "h264 with B-frames": write_video(root / "d.mp4", frames, "libx264", key_every=10),
+        "mpeg4": write_video(root / "e.avi", frames, "mpeg4", key_every=5),
+        "folder": write_folder(root / "f", frames),
+    }
+
+
+KINDS = ["vp9", "vp9 of varying rate", "vp9 with key frames", "h264 with B-frames", "mpeg4", "folder"]
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_frames_are_those_asked_for(files, shown_numbers, kind, decoder):
+    needs(decoder)
+    with open_video(files[kind], decoder) as video:
+        assert video.num_frames == 30
+        for indices in ([0], [29], [3, 28, 3, 11, 12], [17, 18, 19], list(range(30))):
+            frames = video.read(indices)
+            assert (frames.dtype, frames.shape) == (torch.uint8, (len(indices), 3, 32, 48))
+            assert shown_numbers(frames) == indices
+
+
+@pytest.mark.parametrize("kind", KINDS[:-1])
+def test_torchcodec_gives_the_frames_of_pyav(files, kind):
+    needs("torchcodec")
+    indices = [0, 5, 6, 29]
+    with open_video(files[kind], "pyav") as first, open_video(files[kind], "torchcodec") as second:
+        torch.testing.assert_close(first.read(indices), second.read(indices), atol=2, rtol=0)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize(("cosine", "sine", "turns"), [(0, 1, 3), (-1, 0, 2), (0, -1, 1)])
+def test_rotation_noted_in_the_file_is_applied(tmp_path, write_video, decoder, cosine, sine, turns):
+    needs(decoder)
+    frames = np.zeros((2, 32, 48, 3), np.uint8)
+    frames[:, :16, :16] = 200
+    path = write_video(tmp_path / "upright.mp4", frames, "libx264")
+    content = bytearray(path.read_bytes())
+    place = content.index(b"tkhd") + 44  # the display matrix in the header of the track
+    matrix = [cosine, sine, 0, -sine, cosine, 0]
+    content[place : place + 24] = struct.pack(">6i", *(value << 16 for value in matrix))
+    (tmp_path / "turned.mp4").write_bytes(content)
+    with open_video(path, decoder) as upright, open_video(tmp_path / "turned.mp4", decoder) as turned:
+        assert torch.equal(turned.read([1]), torch.rot90(upright.read([1]), turns, dims=(-2, -1)))
+
+
+def test_container_says_nothing_of_the_number_of_frames(files):
+    with av.open(str(files["vp9"])) as container:
+        assert container.streams.video[0].frames == 0  # so it has to be counted
+
+
+def test_decoding_starts_at_a_key_frame_and_ends_with_the_last_frame_wanted(files, monkeypatch):
+    decoded = []
+    with open_video(files["vp9 with key frames"], "pyav") as video:
+        decode = video._decode
+
+        def counted(first):
+            for number, frame in decode(first):
+                decoded.append(number)
+                yield number, frame
+
+        monkeypatch.setattr(video, "_decode", counted)
+        video.read([18, 20])
+    assert decoded == [16, 17, 18, 19, 20]
+
+
+def test_threads_are_bounded(files, monkeypatch):
+    counts = []
+    opened = av.open
+
+    def watched(path):
+        container = opened(path)
+        counts.append(container.streams.video[0].codec_context)
+        return container
+
+    monkeypatch.setattr(av, "open", watched)
+    with open_video(files["vp9"], "pyav", threads=3) as video:
+        video.read([0])
+    assert [codec.thread_count for codec in counts] == [3, 3]
+
+
+def cut(path, share, target):
+    content = path.read_bytes()
+    target.write_bytes(content[: int(len(content) * share)])
+    return target
+
+
+@pytest.mark.parametrize("kind", ["vp9", "h264 with B-frames", "mpeg4"])
+@pytest.mark.parametrize("share", [0, 0.02, 0.5, 0.9])
+def test_damaged_file_is_named(files, tmp_path, kind, share):
+    path = cut(files[kind], share, tmp_path / f"cut{files[kind].suffix}")
+    with pytest.raises(VideoError, match=rf"Expected {path} to"), open_video(path, "pyav") as video:
+        video.read(range(video.num_frames))
+
+
+def test_damage_inside_is_found_when_the_frame_is_wanted(files, tmp_path):
+    content = bytearray(files["h264 with B-frames"].read_bytes())
+    with av.open(str(files["h264 with B-frames"])) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][20]
+        content[packet.pos : packet.pos + packet.size] = bytes(packet.size)
+    path = tmp_path / "zeros.mp4"
+    path.write_bytes(content)
+    with pytest.raises(VideoError, match=rf"Expected {path} to be a whole video"), open_video(path, "pyav") as video:
+        video.read(range(30))
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_missing_empty_and_foreign_files_are_named(tmp_path, decoder):
+    needs(decoder)
+    (tmp_path / "empty.webm").touch()
+    (tmp_path / "text.webm").write_text("not a video " * 100)
+    for name in ("missing.webm", "empty.webm", "text.webm"):
+        with pytest.raises(VideoError, match=rf"Expected .*{name} to be a whole video \(.+\)"):
+            open_video(tmp_path / name, decoder)
+
+
+def test_file_without_video(tmp_path):
+    with av.open(str(tmp_path / "sound.wav"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame(format="s16", layout="mono", samples=800)
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+    with pytest.raises(VideoError, match=r"sound.wav to hold a video stream \(got none\)"):
+        open_video(tmp_path / "sound.wav", "pyav")
+
+
+def test_folders_that_are_no_video(tmp_path, numbered_frames, write_folder):
+    (tmp_path / "empty").mkdir()
+    gap = write_folder(tmp_path / "gap", numbered_frames(4))
+    (gap / "00003.jpg").unlink()
+    twice = write_folder(tmp_path / "twice", numbered_frames(2))
+    (twice / "2.png").write_bytes((twice / "00002.jpg").read_bytes())
+    unnumbered = write_folder(tmp_path / "unnumbered", numbered_frames(2))
+    (unnumbered / "cover.jpg").write_bytes((unnumbered / "00002.jpg").read_bytes())
+    for name, message in {
+        "empty": r"empty to hold frames, .* \(got none\)",
+        "gap": r"gap to hold all frames 1 to 4 \(got none for \[3\]\)",
+        "twice": r"one frame 2 in .*twice \(got two\)",
+        "unnumbered": r"unnumbered to be numbered, as in 00001.jpg \(got cover.jpg\)",
+    }.items():
+        with pytest.raises(VideoError, match=message):
+            open_video(tmp_path / name)
+
+
+def test_damaged_image_is_named(tmp_path, numbered_frames, write_folder):
+    folder = write_folder(tmp_path / "video", numbered_frames(3))
+    cut(folder / "00002.jpg", 0.9, folder / "00002.jpg")
+    Image.new("RGB", (40, 32)).save(folder / "00003.jpg")
+    with open_video(folder) as video:
+        with pytest.raises(VideoError, match=r"Expected .*00002.jpg to be a whole image \(.+\)"):
+            video.read([0, 1])
+        with pytest.raises(
+            VideoError, match=r"00003.jpg to be of the size of the other frames, \[32, 48\] \(got \[32, 40"
+        ):
+            video.read([0, 2])
+
+
+def test_frames_are_ordered_by_number(tmp_path, numbered_frames, shown_numbers, write_folder):
+    folder = write_folder(tmp_path / "video", numbered_frames(11), name="img_{}.jpg")  # img_10 is before img_2 by name
+    (folder / "notes.txt").touch()
+    with open_video(folder) as video:
+        assert shown_numbers(video.read(range(11))) == list(range(11))
+
+
+def test_grey_images_become_colour(tmp_path):
+    (tmp_path / "video").mkdir()
+    Image.new("L", (8, 8), 77).save(tmp_path / "video" / "1.png")
+    with open_video(tmp_path / "video") as video:
+        assert torch.equal(video.read([0]), torch.full((1, 3, 8, 8), 77, dtype=torch.uint8))
+
+
+def test_error_comes_back_from_a_worker_as_it_was():
+    error = pickle.loads(pickle.dumps(VideoError("Expected this")))
+    assert (type(error), str(error)) == (VideoError, "Expected this")
+
+
+def test_wrong_decoder_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"'decoder' to be one of \['auto', 'pyav', 'torchcodec'\] \(got 'ffmpeg'\)"):
+        open_video(tmp_path, "ffmpeg")

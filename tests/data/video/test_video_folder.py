@@ -1,0 +1,54 @@
+import pytest
+
+from data.video import UNLABELLED, read_video_folder, read_video_folder_classes
+
+
+@pytest.fixture
+def root(tmp_path, numbered_frames, write_folder):
+    write_folder(tmp_path / "jump" / "frames", numbered_frames(2))
+    for name in ("jump/b.mp4", "jump/notes.txt", "clap/c.webm", "clap/.hidden.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "readme.txt").touch()
+    return tmp_path
+
+
+def test_folders_of_classes(root):
+    assert read_video_folder_classes(root) == ["clap", "jump"]
+    videos = read_video_folder(root, ["clap", "jump", "run"])
+    assert videos.ids == ["clap/c.webm", "jump/b.mp4", "jump/frames"]
+    assert videos.labels == [0, 1, 1]
+    assert videos.paths == [root / name for name in videos.ids]
+
+
+def test_csv_file(root):
+    (root / "train.csv").write_text("path,label\njump/frames,up\nclap/c.webm,hands\njump/b.mp4,\n")
+    assert read_video_folder_classes(root / "train.csv") == ["hands", "up"]
+    videos = read_video_folder(root / "train.csv", ["hands", "up"])
+    assert dict(zip(videos.ids, videos.labels, strict=True)) == {
+        "clap/c.webm": 0,
+        "jump/b.mp4": UNLABELLED,
+        "jump/frames": 1,
+    }
+
+
+def test_csv_file_without_labels(root):
+    (root / "predict.csv").write_text("path\njump/frames\n")
+    assert read_video_folder(root / "predict.csv", ["a"]).labels == [UNLABELLED]
+
+
+def test_wrong_layouts_are_named(root, tmp_path):
+    with pytest.raises(FileNotFoundError, match="to be a folder of classes or a CSV file"):
+        read_video_folder(tmp_path / "nowhere", ["a"])
+    with pytest.raises(ValueError, match=r"to be among \['clap'\] \(got \['jump'\]\)"):
+        read_video_folder(root, ["clap"])
+    with pytest.raises(ValueError, match=r"frames of a video in a folder of its own \(got the image .*0000\d.jpg\)"):
+        read_video_folder(root / "jump", ["frames"])
+    (root / "bad.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match=r"bad.csv to begin with a line of its columns"):
+        read_video_folder(root / "bad.csv", ["a"])
+    (root / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"empty to hold classes \(got none\)"):
+        read_video_folder_classes(root / "empty")
+    with pytest.raises(ValueError, match=r"empty to hold videos in folders named after their classes \(got none\)"):
+        read_video_folder(root / "empty", ["a"])
