@@ -2,6 +2,7 @@
 
 from rstg_pyg.models.conv_net_lstm import ConvNetLSTM
 from rstg_pyg.models.global_average_pool import GlobalAveragePool
+from rstg_pyg.models.inflated_resnet import InflatedResNet
 from rstg_pyg.models.mean_pool_lstm import MeanPoolLSTM
 from rstg_pyg.models.non_local_block import NonLocalBlock
 from rstg_pyg.models.small_cnn import SmallCNN
@@ -12,6 +13,7 @@ __all__ = [
     "ClassifierHead",
     "ConvNetLSTM",
     "GlobalAveragePool",
+    "InflatedResNet",
     "MeanPoolLSTM",
     "NonLocalBlock",
     "SmallCNN",

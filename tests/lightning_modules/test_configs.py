@@ -53,7 +53,11 @@ def test_every_config_is_tested_here(configs):
         *BASELINES,
     }
     assert {path.stem for path in (configs / "debug").iterdir()} == {"overfit", "limit", "profile"}
-    assert {path.stem for path in (configs / "pretrain").iterdir()} == {"digits", "demo_backbone", "classifying_backbone"}
+    assert {path.stem for path in (configs / "pretrain").iterdir()} == {
+        "digits",
+        "demo_backbone",
+        "classifying_backbone",
+    }
     assert {path.name for path in configs.iterdir()} == {"syncmnist", "debug", "pretrain", "demo.yaml"}
 
 
