@@ -14,7 +14,7 @@ Inflation = Literal["c2d", "i3d"]
 BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
 STAGES = ("res2", "res3", "res4", "res5")
 # Whether the first convolution of a block reaches over three frames; the pattern is repeated over a stage's blocks.
-TEMPORAL = {
+TEMPORAL: dict[str, dict[str, tuple[bool, ...]]] = {
     "c2d": {"res2": (False,), "res3": (False,), "res4": (False,), "res5": (False,)},
     "i3d": {"res2": (True,), "res3": (True, False), "res4": (True, False), "res5": (False, True)},
 }
@@ -115,6 +115,13 @@ class InflatedResNet(nn.Module):
             frames.
     """
 
+    mean: Tensor
+    std: Tensor
+    res2: nn.Sequential
+    res3: nn.Sequential
+    res4: nn.Sequential
+    res5: nn.Sequential
+
     def __init__(
         self,
         inflation: Inflation = "i3d",
@@ -142,8 +149,6 @@ class InflatedResNet(nn.Module):
             )
         self.in_channels = len(mean)
         self.freeze_batch_norm = freeze_batch_norm
-        self.mean: Tensor
-        self.std: Tensor
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
 

@@ -72,8 +72,9 @@ def test_parameters_are_torchvisions_and_those_of_the_temporal_kernels():
 def test_costs_are_those_of_pytorchvideos_model_zoo():
     # Its table "Kinetics-400" gives C2D R50 and I3D R50 24.33 and 28.04 M parameters, and for 8 frames of 256×256 25.89
     # and 37.53 G, counted by fvcore, which takes 5 for each number that a batch norm gives.
+    normed = []
     for inflation, parameters, published in (("c2d", 24.33, 25.89), ("i3d", 28.04, 37.53)):
-        normed = []
+        normed.clear()
         with torch.device("meta"):
             model = VideoClassifier(InflatedResNet(inflation), GlobalAveragePool(), ClassifierHead(2048, 400))
             for module in model.modules():
