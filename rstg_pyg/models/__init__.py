@@ -7,6 +7,7 @@ from rstg_pyg.models.inflated_resnet import InflatedResNet
 from rstg_pyg.models.insert_blocks import insert_blocks
 from rstg_pyg.models.mean_pool_lstm import MeanPoolLSTM
 from rstg_pyg.models.non_local_block import NonLocalBlock
+from rstg_pyg.models.pooled_rstg_to_vec import PooledRSTGToVec
 from rstg_pyg.models.small_cnn import SmallCNN
 from rstg_pyg.models.small_i3d import SmallI3D
 from rstg_pyg.models.video_classifier import ClassifierHead, VideoClassifier
@@ -19,6 +20,7 @@ __all__ = [
     "InflatedResNet",
     "MeanPoolLSTM",
     "NonLocalBlock",
+    "PooledRSTGToVec",
     "SmallCNN",
     "SmallI3D",
     "VideoClassifier",

@@ -1,6 +1,6 @@
 """ResNet over video: the backbones C2D, I3D and Non-Local (Wang et al., CVPR 2018)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle, islice
 from typing import Literal, Self
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rstg_pyg.models.insert_blocks import insert_blocks
 from rstg_pyg.models.non_local_block import NonLocalBlock
 
 Inflation = Literal["c2d", "i3d"]
@@ -105,14 +106,16 @@ class InflatedResNet(nn.Module):
         mean: Mean of each channel of the frames, which is taken away first. The default is that of networks
             pre-trained on Kinetics; torchvision's on ImageNet have (0.485, 0.456, 0.406).
         std: Standard deviation, which is divided by; torchvision's on ImageNet have (0.229, 0.224, 0.225).
+        blocks: Blocks to put behind sub-modules, see :func:`insert_blocks`. The paper's RSTG-to-map stands before the
+            last block of a stage: ``{"res3.2": RSTGBlock(512, 512), "res4.4": RSTGBlock(1024, 512)}``.
 
     Shapes:
         - **input:** video :math:`(B, T, C_{in}, H, W)` in [0, 1], one channel for each entry of ``mean``
         - **output:** volume :math:`(B, \lfloor T/2 \rfloor, C, H/32, W/32)`, or H/16, W/16 for ``res5_stride=1``
 
     Raises:
-        ValueError: If an argument is none of its choices, or the input has the wrong rank or channels or fewer than two
-            frames.
+        ValueError: If an argument is none of its choices, for what :func:`insert_blocks` raises, or if the input has
+            the wrong rank or channels or fewer than two frames.
     """
 
     mean: Tensor
@@ -133,6 +136,7 @@ class InflatedResNet(nn.Module):
         freeze_batch_norm: bool = False,
         mean: Sequence[float] = (0.45, 0.45, 0.45),
         std: Sequence[float] = (0.225, 0.225, 0.225),
+        blocks: Mapping[str, nn.Module] | None = None,
     ) -> None:
         super().__init__()
         for name, value, choices in (
@@ -180,6 +184,8 @@ class InflatedResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv3d) and module.bias is None:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if blocks is not None:
+            insert_blocks(self, blocks)
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode, in which frozen batch norms stay in evaluation."""

@@ -3,8 +3,9 @@ import torch
 import torchvision
 from torch import nn
 
-from rstg_pyg import VideoClassifier, summary
+from rstg_pyg import RSTGBlock, VideoClassifier, summary
 from rstg_pyg.models import ClassifierHead, GlobalAveragePool, InflatedResNet, NonLocalBlock
+from rstg_pyg.models.class_tree import build
 
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 I3D_KERNELS = {"res2": [3, 3, 3], "res3": [3, 1, 3, 1], "res4": [3, 1, 3, 1, 3, 1], "res5": [1, 3, 1]}
@@ -153,6 +154,36 @@ def test_frozen_batch_norms_keep_their_statistics_and_learn_their_scale():
     frozen = InflatedResNet("c2d", 18, 4, freeze_batch_norm=True)
     assert torch.equal(frozen.train()(video), frozen.eval()(video))
     assert frozen.train().training
+
+
+@torch.no_grad()
+def test_graph_before_the_last_block_of_a_stage():
+    blocks = {"res2.1": RSTGBlock(16, 8), "res3.2": RSTGBlock(32, 8), "res4.4": RSTGBlock(64, 8)}
+    model = used(InflatedResNet(width=4, blocks=blocks))
+    plain = InflatedResNet(width=4).eval()
+    missing, unexpected = plain.load_state_dict(model.state_dict(), strict=False)
+    assert missing == []
+    assert {name.split(".")[0] for name in unexpected} == {"inserted_blocks"}
+    video = torch.rand(1, 4, 3, 64, 64)
+    torch.testing.assert_close(model(video), plain(video))
+
+    for block in blocks.values():
+        nn.init.ones_(block.norm.weight)
+    x = plain.stem(((video - 0.45) / 0.225).transpose(1, 2))
+    for stage, last in (("res2", 2), ("res3", 3), ("res4", 5)):
+        *layers, after = getattr(plain, stage)
+        x = nn.Sequential(*layers)(x).transpose(1, 2)
+        assert x.size(1) == (4 if stage == "res2" else 2)
+        x = after(blocks[f"{stage}.{last - 1}"](x).transpose(1, 2))
+        x = plain.pool2(x) if stage == "res2" else x
+    torch.testing.assert_close(model(video), plain.res5(x).transpose(1, 2))
+
+
+def test_with_blocks_from_a_config():
+    block = {"class_path": "rstg_pyg.nn.RSTGBlock", "init_args": {"channels": 32, "node_channels": 8}}
+    init_args = {"depth": 50, "width": 4, "blocks": {"res3.2": block}}
+    model = build({"class_path": "rstg_pyg.models.InflatedResNet", "init_args": init_args})
+    assert [type(inserted) for inserted in model.inserted_blocks.values()] == [RSTGBlock]
 
 
 def test_errors():
