@@ -5,6 +5,7 @@ from rstg_pyg.models.frame_by_frame import FrameByFrame
 from rstg_pyg.models.global_average_pool import GlobalAveragePool
 from rstg_pyg.models.inflated_resnet import InflatedResNet
 from rstg_pyg.models.insert_blocks import insert_blocks
+from rstg_pyg.models.load_pretrained import LoadingReport, load_pretrained
 from rstg_pyg.models.mean_pool_lstm import MeanPoolLSTM
 from rstg_pyg.models.non_local_block import NonLocalBlock
 from rstg_pyg.models.pooled_rstg_to_vec import PooledRSTGToVec
@@ -18,6 +19,7 @@ __all__ = [
     "FrameByFrame",
     "GlobalAveragePool",
     "InflatedResNet",
+    "LoadingReport",
     "MeanPoolLSTM",
     "NonLocalBlock",
     "PooledRSTGToVec",
@@ -25,4 +27,5 @@ __all__ = [
     "SmallI3D",
     "VideoClassifier",
     "insert_blocks",
+    "load_pretrained",
 ]
