@@ -94,6 +94,7 @@ class InflatedResNet(nn.Module):
     Source: `Non-local Neural Networks <https://arxiv.org/abs/1711.07971>`_, §4 and Table 1.
 
     Args:
+        in_channels: Channels of the frames.
         inflation: ``"c2d"`` or ``"i3d"``.
         depth: 50 or 18.
         width: Channels of the stem.
@@ -103,14 +104,14 @@ class InflatedResNet(nn.Module):
             Networks have it.
         freeze_batch_norm: Batch norms normalise by their running statistics in training too, for small batches; scale
             and shift are learnt all the same.
-        mean: Mean of each channel of the frames, which is taken away first. The default is that of networks
-            pre-trained on Kinetics; torchvision's on ImageNet have (0.485, 0.456, 0.406).
+        mean: Mean of the frames, one for all channels or one for each, which is taken away first. The default is that
+            of networks pre-trained on Kinetics; torchvision's on ImageNet have (0.485, 0.456, 0.406).
         std: Standard deviation, which is divided by; torchvision's on ImageNet have (0.229, 0.224, 0.225).
         blocks: Blocks to put behind sub-modules, see :func:`insert_blocks`. The paper's RSTG-to-map stands before the
             last block of a stage: ``{"res3.2": RSTGBlock(512, 512), "res4.4": RSTGBlock(1024, 512)}``.
 
     Shapes:
-        - **input:** video :math:`(B, T, C_{in}, H, W)` in [0, 1], one channel for each entry of ``mean``
+        - **input:** video :math:`(B, T, C_{in}, H, W)` in [0, 1]
         - **output:** volume :math:`(B, \lfloor T/2 \rfloor, C, H/32, W/32)`, or H/16, W/16 for ``res5_stride=1``
 
     Raises:
@@ -127,6 +128,7 @@ class InflatedResNet(nn.Module):
 
     def __init__(
         self,
+        in_channels: int = 3,
         inflation: Inflation = "i3d",
         depth: Literal[18, 50] = 50,
         width: int = 64,
@@ -134,8 +136,8 @@ class InflatedResNet(nn.Module):
         res5_stride: Literal[1, 2] = 2,
         pool_padding: Literal[0, 1] = 1,
         freeze_batch_norm: bool = False,
-        mean: Sequence[float] = (0.45, 0.45, 0.45),
-        std: Sequence[float] = (0.225, 0.225, 0.225),
+        mean: float | Sequence[float] = 0.45,
+        std: float | Sequence[float] = 0.225,
         blocks: Mapping[str, nn.Module] | None = None,
     ) -> None:
         super().__init__()
@@ -147,18 +149,18 @@ class InflatedResNet(nn.Module):
         ):
             if value not in choices:
                 raise ValueError(f"Expected '{name}' to be one of {list(choices)} (got {value!r})")
-        if len(mean) != len(std) or min(std, default=0) <= 0:
-            raise ValueError(
-                f"Expected 'std' to be positive, one for each channel, as 'mean' (got {list(std)} and {list(mean)})"
-            )
-        self.in_channels = len(mean)
+        for name, values in (("mean", mean), ("std", std)):
+            numbers = [float(value) for value in ([values] if isinstance(values, (int, float)) else values)]
+            if len(numbers) not in (1, in_channels) or (name == "std" and min(numbers) <= 0):
+                wanted = "positive and " if name == "std" else ""
+                raise ValueError(f"Expected '{name}' to be {wanted}one number, or {in_channels} (got {values})")
+            self.register_buffer(name, torch.tensor(numbers)[:, None, None], persistent=False)
+        self.in_channels = in_channels
         self.freeze_batch_norm = freeze_batch_norm
-        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
 
         bottleneck = depth == 50
         self.stem = nn.Sequential(
-            _conv(self.in_channels, width, 5 if inflation == "i3d" else 1, 7, stride=2),
+            _conv(in_channels, width, 5 if inflation == "i3d" else 1, 7, stride=2),
             nn.BatchNorm3d(width),
             nn.ReLU(inplace=True),
             nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, pool_padding, pool_padding)),

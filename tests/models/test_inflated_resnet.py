@@ -7,7 +7,7 @@ from rstg_pyg import RSTGBlock, VideoClassifier, summary
 from rstg_pyg.models import ClassifierHead, GlobalAveragePool, InflatedResNet, NonLocalBlock
 from rstg_pyg.models.class_tree import build
 
-PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+PLAIN = {"mean": 0.0, "std": 1.0}
 I3D_KERNELS = {"res2": [3, 3, 3], "res3": [3, 1, 3, 1], "res4": [3, 1, 3, 1, 3, 1], "res5": [1, 3, 1]}
 
 
@@ -43,7 +43,7 @@ def test_on_a_still_video_is_torchvisions_network_on_the_frame(depth):
     expected = nn.Sequential(*list(resnet.children())[:-2])(frame)
     # The zeros before and after the clip reach 2 frames in by I3D's stem and 3 by res2, then 6 of the halved frames.
     for inflation, num_frames in (("c2d", 2), ("i3d", 38)):
-        model = InflatedResNet(inflation, depth, **PLAIN).eval()
+        model = InflatedResNet(3, inflation, depth, **PLAIN).eval()
         inflate(model, resnet)
         out = model(frame[:, None].expand(-1, num_frames, -1, -1, -1))
         assert out.shape == (1, num_frames // 2, *expected.shape[1:])
@@ -56,9 +56,9 @@ def test_parameters_are_torchvisions_and_those_of_the_temporal_kernels():
             resnet = getattr(torchvision.models, f"resnet{depth}")(weights=None)
             del resnet.fc
             expected = sum(parameter.numel() for parameter in resnet.parameters())
-            model = InflatedResNet("c2d", depth)
+            model = InflatedResNet(3, "c2d", depth)
             assert sum(parameter.numel() for parameter in model.parameters()) == expected
-        model = InflatedResNet("i3d")
+        model = InflatedResNet(3, "i3d")
     assert {
         stage: [block.conv1.kernel_size[0] for block in getattr(model, stage).children()] for stage in I3D_KERNELS
     } == I3D_KERNELS
@@ -77,7 +77,7 @@ def test_costs_are_those_of_pytorchvideos_model_zoo():
     for inflation, parameters, published in (("c2d", 24.33, 25.89), ("i3d", 28.04, 37.53)):
         normed.clear()
         with torch.device("meta"):
-            model = VideoClassifier(InflatedResNet(inflation), GlobalAveragePool(), ClassifierHead(2048, 400))
+            model = VideoClassifier(InflatedResNet(3, inflation), GlobalAveragePool(), ClassifierHead(2048, 400))
             for module in model.modules():
                 if isinstance(module, nn.BatchNorm3d):
                     module.register_forward_hook(lambda module, inputs, out: normed.append(out.numel()))
@@ -111,7 +111,7 @@ def test_non_local_blocks_stand_behind_every_second_block_and_change_nothing_at_
         ({}, (2, 2, 128, 2, 3)),
         ({"res5_stride": 1}, (2, 2, 128, 4, 6)),
         ({"depth": 18}, (2, 2, 32, 2, 3)),
-        ({"inflation": "c2d", "mean": (0.5,), "std": (0.5,)}, (2, 2, 128, 2, 3)),
+        ({"inflation": "c2d", "in_channels": 1}, (2, 2, 128, 2, 3)),
         ({"pool_padding": 0}, (2, 2, 128, 2, 3)),
     ],
 )
@@ -133,8 +133,8 @@ def test_shapes(options, shape):
 
 @torch.no_grad()
 def test_takes_mean_and_deviation_away():
-    model = InflatedResNet("c2d", 18, 4, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7)).eval()
-    plain = InflatedResNet("c2d", 18, 4, **PLAIN).eval()
+    model = InflatedResNet(3, "c2d", 18, 4, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7)).eval()
+    plain = InflatedResNet(3, "c2d", 18, 4, **PLAIN).eval()
     plain.load_state_dict(model.state_dict())
     video = torch.rand(1, 2, 3, 32, 32)
     channels = [(video[:, :, c] - 0.1 * (c + 1)) / (0.5 + 0.1 * c) for c in range(3)]
@@ -144,14 +144,14 @@ def test_takes_mean_and_deviation_away():
 def test_frozen_batch_norms_keep_their_statistics_and_learn_their_scale():
     video = torch.rand(2, 2, 3, 32, 32)
     for freeze in (True, False):
-        model = InflatedResNet("c2d", 18, 4, freeze_batch_norm=freeze).train()
+        model = InflatedResNet(3, "c2d", 18, 4, freeze_batch_norm=freeze).train()
         before = {name: value.clone() for name, value in model.state_dict().items() if "running" in name}
         out = model(video)
         after = model.state_dict()
         assert all(torch.equal(after[name], value) for name, value in before.items()) == freeze
         out.square().sum().backward()
         assert model.stem[1].weight.grad.abs().max() > 0
-    frozen = InflatedResNet("c2d", 18, 4, freeze_batch_norm=True)
+    frozen = InflatedResNet(3, "c2d", 18, 4, freeze_batch_norm=True)
     assert torch.equal(frozen.train()(video), frozen.eval()(video))
     assert frozen.train().training
 
@@ -188,14 +188,16 @@ def test_with_blocks_from_a_config():
 
 def test_errors():
     with pytest.raises(ValueError, match=r"Expected 'inflation' to be one of \['c2d', 'i3d'\] \(got 'p3d'\)"):
-        InflatedResNet("p3d")
+        InflatedResNet(3, "p3d")
     with pytest.raises(ValueError, match=r"Expected 'depth' to be one of \[18, 50\] \(got 34\)"):
         InflatedResNet(depth=34)
     with pytest.raises(ValueError, match=r"Expected 'res5_stride' to be one of \[1, 2\] \(got 4\)"):
         InflatedResNet(res5_stride=4)
-    with pytest.raises(ValueError, match=r"Expected 'std' to be positive, one for each channel, as 'mean'"):
-        InflatedResNet(mean=(0.5,))
-    model = InflatedResNet("c2d", 18, 4)
+    with pytest.raises(ValueError, match=r"Expected 'mean' to be one number, or 3 \(got \[0.4, 0.5\]\)"):
+        InflatedResNet(mean=[0.4, 0.5])
+    with pytest.raises(ValueError, match=r"Expected 'std' to be positive and one number, or 3 \(got 0\)"):
+        InflatedResNet(std=0)
+    model = InflatedResNet(3, "c2d", 18, 4)
     for shape in ((1, 1, 3, 32, 32), (1, 3, 2, 32, 32), (2, 3, 32, 32)):
         with pytest.raises(ValueError, match=r"Expected 'video' to be of shape \[B, T, 3, H, W\] with T of at least 2"):
             model(torch.rand(shape))

@@ -107,7 +107,7 @@ def test_torchvisions_image_networks(tmp_path, depth):
     frame = torch.rand(1, 3, 32, 32)
     mean, std = (torch.tensor(IMAGENET[name])[:, None, None] for name in ("mean", "std"))
     expected = nn.Sequential(*list(resnet.children())[:-2])((frame - mean) / std)
-    model = InflatedResNet("c2d", depth, **IMAGENET).eval()
+    model = InflatedResNet(3, "c2d", depth, **IMAGENET).eval()
     report = load_pretrained(model, path)
     torch.testing.assert_close(model(frame[:, None].expand(-1, 2, -1, -1, -1))[:, 0], expected)
     assert report.is_complete
@@ -116,7 +116,7 @@ def test_torchvisions_image_networks(tmp_path, depth):
     assert sorted(report.matched) == sorted(model.state_dict())
     assert report.inflated == ()
 
-    model = InflatedResNet("i3d", depth, **IMAGENET)
+    model = InflatedResNet(3, "i3d", depth, **IMAGENET)
     report = load_pretrained(model, path)
     for name in report.inflated:
         kernel = model.get_parameter(name)
@@ -131,7 +131,7 @@ def test_torchvisions_image_networks(tmp_path, depth):
 @pytest.mark.parametrize("inflation", ["c2d", "i3d"])
 @pytest.mark.parametrize("layout", ["pytorchvideo", "video-nonlocal-net", "rstg_pyg"])
 def test_video_networks(tmp_path, layout, inflation):
-    source = used(InflatedResNet(inflation, width=4))
+    source = used(InflatedResNet(3, inflation, width=4))
     if layout == "rstg_pyg":
         path = tmp_path / "backbone.safetensors"
         save_file(source.state_dict(), path)
@@ -139,7 +139,7 @@ def test_video_networks(tmp_path, layout, inflation):
         path = write(as_pytorchvideo(source), tmp_path / "i3d.pyth")
     else:
         path = write(as_caffe2(source), tmp_path / "i3d.pkl")
-    model = InflatedResNet(inflation, width=4, blocks={"res3.2": RSTGBlock(32, 8)}).eval()
+    model = InflatedResNet(3, inflation, width=4, blocks={"res3.2": RSTGBlock(32, 8)}).eval()
     report = load_pretrained(model, path)
     video = torch.rand(1, 4, 3, 64, 64)
     torch.testing.assert_close(model(video), source(video))
@@ -165,13 +165,13 @@ def test_released_non_local_network(tmp_path):
 
 @torch.no_grad()
 def test_released_network_with_frozen_batch_norms(tmp_path):
-    source = used(InflatedResNet("c2d", width=4))
+    source = used(InflatedResNet(3, "c2d", width=4))
     for module in source.modules():
         if isinstance(module, nn.BatchNorm3d):  # no more than scale and shift
             module.running_mean.zero_()
             module.running_var.fill_(1 - module.eps)
     path = write(as_caffe2(source, with_statistics=False), tmp_path / "affine.pkl")
-    model = used(InflatedResNet("c2d", width=4))
+    model = used(InflatedResNet(3, "c2d", width=4))
     load_pretrained(model, path)
     video = torch.rand(1, 2, 3, 32, 32)
     torch.testing.assert_close(model(video), source(video))
@@ -179,9 +179,9 @@ def test_released_network_with_frozen_batch_norms(tmp_path):
 
 @torch.no_grad()
 def test_non_local_blocks_are_new_over_a_network_without(tmp_path):
-    source = used(InflatedResNet("c2d", width=4))
+    source = used(InflatedResNet(3, "c2d", width=4))
     path = write(as_pytorchvideo(source), tmp_path / "c2d.pyth")
-    model = InflatedResNet("i3d", width=4, non_local=True)
+    model = InflatedResNet(3, "i3d", width=4, non_local=True)
     report = load_pretrained(model, path)
     assert len(report.new) == 5 * (8 + 5)
     assert all(".non_local" in name for name in report.new)
@@ -189,16 +189,16 @@ def test_non_local_blocks_are_new_over_a_network_without(tmp_path):
 
 
 def test_backbone_out_of_a_training_checkpoint(tmp_path):
-    source = used(InflatedResNet("c2d", 18, 4))
+    source = used(InflatedResNet(3, "c2d", 18, 4))
     state = {f"network.backbone.{name}": value for name, value in source.state_dict().items()}
     path = write({"state_dict": state | {"network.head.0.weight": torch.rand(2)}}, tmp_path / "last.ckpt")
-    model = InflatedResNet("c2d", 18, 4)
+    model = InflatedResNet(3, "c2d", 18, 4)
     assert load_pretrained(model, path).left_out == ()
     torch.testing.assert_close(model.state_dict(), source.state_dict())
 
 
 def test_what_is_unexplained_is_an_error_unless_told_otherwise(tmp_path):
-    checkpoint = as_pytorchvideo(used(InflatedResNet("i3d", width=4)))
+    checkpoint = as_pytorchvideo(used(InflatedResNet(3, "i3d", width=4)))
     state = checkpoint["model_state"]
     del state["blocks.0.norm.bias"]
     state["blocks.1.res_blocks.0.branch2.conv_a.weight"] = torch.rand(4, 5, 3, 1, 1)
@@ -223,11 +223,11 @@ def test_what_is_unexplained_is_an_error_unless_told_otherwise(tmp_path):
     assert torch.equal(model.stem[1].bias, before["stem.1.bias"])
     # An I3D's kernels are no C2D's.
     with pytest.raises(ValueError, match=r"stem.0.weight: expected \[4, 3, 1, 7, 7\], got \[4, 3, 5, 7, 7\]"):
-        load_pretrained(InflatedResNet("c2d", width=4), path)
+        load_pretrained(InflatedResNet(3, "c2d", width=4), path)
 
 
 def test_url_is_downloaded_once(tmp_path, monkeypatch):
-    source = used(InflatedResNet("c2d", 18, 4))
+    source = used(InflatedResNet(3, "c2d", 18, 4))
     downloads = []
 
     def download(url, path):
@@ -237,7 +237,7 @@ def test_url_is_downloaded_once(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     for _ in range(2):
-        model = InflatedResNet("c2d", 18, 4)
+        model = InflatedResNet(3, "c2d", 18, 4)
         report = load_pretrained(model, "https://example.org/models/c2d.pth?version=1")
         torch.testing.assert_close(model.state_dict(), source.state_dict())
     assert downloads == [report.source] == ["https://example.org/models/c2d.pth?version=1"]
@@ -245,7 +245,7 @@ def test_url_is_downloaded_once(tmp_path, monkeypatch):
 
 
 def test_errors(tmp_path):
-    model = InflatedResNet("c2d", 18, 4)
+    model = InflatedResNet(3, "c2d", 18, 4)
     with pytest.raises(FileNotFoundError, match=r"Expected 'source' to be a file or a URL \(got '.*none.pth'"):
         load_pretrained(model, tmp_path / "none.pth")
     path = write({"encoder.weight": torch.rand(1)}, tmp_path / "other.pth")

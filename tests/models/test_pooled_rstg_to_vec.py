@@ -25,7 +25,7 @@ def test_is_the_pooled_features_at_first_and_the_graphs_vector_is_added():
 
 @torch.no_grad()
 def test_on_an_inflated_resnet():
-    backbone = InflatedResNet("c2d", 18, 4, res5_stride=1)
+    backbone = InflatedResNet(3, "c2d", 18, 4, res5_stride=1)
     pooled = VideoClassifier(backbone, GlobalAveragePool(), ClassifierHead(32, 5)).eval()
     with_graph = VideoClassifier(backbone, PooledRSTGToVec(32, 8), pooled.head).eval()
     video = torch.rand(2, 4, 3, 48, 48)
