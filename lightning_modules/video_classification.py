@@ -15,6 +15,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 from lightning_modules.batch_checks import check_images, check_labels, check_loss, to_unit_range
 from lightning_modules.optimization import configure_optimizers, set_fit_length
 from lightning_modules.pretrained_weights import BACKBONE_PREFIXES, NETWORK_PREFIXES, load_weights
+from rstg_pyg.models import InflatedResNet, load_pretrained
 
 Batch = tuple[Tensor, Tensor]
 TRAIN_ACCURACY_WINDOW = 20  # batches
@@ -37,7 +38,8 @@ class VideoClassification(LightningModule):
         scheduler: Optimiser → learning-rate schedule, stepped with the optimiser
             (:class:`~pytorch_lightning.cli.ReduceLROnPlateau`: after each validation epoch), or None.
         backbone_weights: ``.safetensors`` file or checkpoint with weights for ``network.backbone``, read when a fit
-            starts from scratch.
+            starts from scratch; for an :class:`rstg_pyg.models.InflatedResNet` a file or URL that
+            :func:`rstg_pyg.models.load_pretrained` reads.
         network_weights: The same with weights for all of ``network``, such as a run with fewer digits.
         freeze_backbone: Whether ``network.backbone`` stays as it is.
     """
@@ -82,7 +84,11 @@ class VideoClassification(LightningModule):
             ("network_weights", self.network, NETWORK_PREFIXES),
         ):
             path = getattr(self, name)
-            if path is not None:
+            if path is None:
+                continue
+            if isinstance(module, InflatedResNet):
+                rank_zero_info(str(load_pretrained(module, path)))
+            else:
                 rank_zero_info(load_weights(module, path, name, prefixes))
 
     def forward(self, video: Tensor) -> Tensor:

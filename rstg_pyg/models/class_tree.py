@@ -15,7 +15,8 @@ def build(tree: Any) -> nn.Module:
 
     Args:
         tree: ``{"class_path": "rstg_pyg.models.SmallCNN", "init_args": {...}}``; without ``init_args`` the defaults.
-            An argument that is such a tree itself is built first.
+            An argument that is such a tree itself is built first, and so are the values of one that is a mapping to
+            such trees.
 
     Raises:
         ValueError: If the tree has other keys, its class is no module of ``rstg_pyg``, or its arguments are not the
@@ -25,14 +26,17 @@ def build(tree: Any) -> nn.Module:
         got = sorted(tree) if isinstance(tree, dict) else repr(tree)
         raise ValueError(f"Expected a class to be given as 'class_path' and 'init_args' (got {got})")
     module_class = find_class(tree["class_path"])
-    arguments = {
-        name: build(value) if isinstance(value, dict) and "class_path" in value else value
-        for name, value in tree.get("init_args", {}).items()
-    }
+    arguments = {name: _build_argument(value) for name, value in tree.get("init_args", {}).items()}
     try:
         return module_class(**arguments)
     except TypeError as error:
         raise ValueError(f"Expected 'init_args' to be arguments of {tree['class_path']} ({error})") from error
+
+
+def _build_argument(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return build(value) if "class_path" in value else {name: _build_argument(inner) for name, inner in value.items()}
 
 
 def find_class(class_path: Any) -> type[nn.Module]:

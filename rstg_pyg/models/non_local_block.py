@@ -20,7 +20,8 @@ class NonLocalBlock(nn.Module):
     Args:
         channels: Channels C of the volume.
         inner_channels: Channels of θ, φ and g; None is C/2, as theirs.
-        sub_sample: Max-pool φ and g, 2×2 in space: a quarter of the positions are attended to ("sub-sampling trick").
+        sub_sample: Max-pool what φ and g read, 2×2 in space: a quarter of the positions are attended to (§3.3,
+            "subsampling trick", as the released networks have it).
 
     Shapes:
         - **input:** volume :math:`(B, C, T, H, W)`, channels first as 3-D convolutions have it; any T, H, W
@@ -48,9 +49,10 @@ class NonLocalBlock(nn.Module):
             raise ValueError(
                 f"Expected 'volume' to be of shape [B, {self.channels}, T, H, W] (got {list(volume.shape)})"
             )
+        pooled = self.pool(volume)
         query, key, value = (  # [B, 1, positions, inner_channels], contiguous as the fused kernels of attention want it
             embedded.flatten(start_dim=2).transpose(1, 2).unsqueeze(dim=1).contiguous()
-            for embedded in (self.theta(volume), self.pool(self.phi(volume)), self.pool(self.g(volume)))
+            for embedded in (self.theta(volume), self.phi(pooled), self.g(pooled))
         )
         gathered = F.scaled_dot_product_attention(query, key, value, scale=1.0)
         gathered = gathered.squeeze(dim=1).transpose(1, 2).unflatten(2, volume.shape[2:])

@@ -10,7 +10,7 @@ from torch import nn
 from lightning_modules import DigitPretraining, VideoClassification
 from lightning_modules.optimization import WarmupCosine
 from lightning_modules.pretrained_weights import BACKBONE_PREFIXES, load_weights
-from rstg_pyg.models import NonLocalBlock, SmallCNN, SmallI3D
+from rstg_pyg.models import GlobalAveragePool, InflatedResNet, NonLocalBlock, PooledRSTGToVec, SmallCNN, SmallI3D
 from rstg_pyg.nn.norm import NodeBatchNorm
 
 VARIANTS = {
@@ -27,6 +27,18 @@ BASELINES = {
     "conv_net_lstm": ("SmallCNN", "ConvNetLSTM"),
     "i3d": ("SmallI3D", "GlobalAveragePool"),
     "non_local": ("SmallI3D", "GlobalAveragePool"),
+}
+# Inflation, non-local blocks, places of the graph inside, what reads the features.
+SOMETHING_SOMETHING = {
+    "c2d": ("c2d", 0, [], GlobalAveragePool),
+    "i3d": ("i3d", 0, [], GlobalAveragePool),
+    "non_local": ("i3d", 5, [], GlobalAveragePool),
+    "c2d_to_vec": ("c2d", 0, [], PooledRSTGToVec),
+    "i3d_to_vec": ("i3d", 0, [], PooledRSTGToVec),
+    "i3d_to_map_res2": ("i3d", 0, ["res2/1"], GlobalAveragePool),
+    "i3d_to_map_res3": ("i3d", 0, ["res3/2"], GlobalAveragePool),
+    "i3d_to_map_res4": ("i3d", 0, ["res4/4"], GlobalAveragePool),
+    "i3d_to_map_res3_res4": ("i3d", 0, ["res3/2", "res4/4"], GlobalAveragePool),
 }
 BASES = pytest.mark.parametrize(("base", "width"), [("cpu", 128), ("paper", 512)])
 
@@ -58,7 +70,9 @@ def test_every_config_is_tested_here(configs):
         "demo_backbone",
         "classifying_backbone",
     }
-    assert {path.name for path in configs.iterdir()} == {"syncmnist", "debug", "pretrain", "demo.yaml"}
+    assert {path.stem for path in (configs / "something_something").iterdir()} == {"paper", *SOMETHING_SOMETHING}
+    folders = {"syncmnist", "something_something", "debug", "pretrain"}
+    assert {path.name for path in configs.iterdir()} == {*folders, "demo.yaml"}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -144,6 +158,58 @@ def test_papers_recipe(cli, configs, tmp_path):
     assert (scheduler.monitor, scheduler.factor) == ("val/loss", 0.1)
 
 
+def narrow(tree):
+    """A config's tree with a sixteenth of all channels."""
+    if not isinstance(tree, dict):
+        return tree
+    widths = ("width", "channels", "in_channels", "node_channels")
+    return {name: value // 16 if name in widths else narrow(value) for name, value in tree.items()}
+
+
+@pytest.mark.parametrize("row", SOMETHING_SOMETHING)
+def test_something_something(cli, configs, tmp_path, row):
+    files = []
+    for name in ("paper", row):
+        files.append(tmp_path / f"{name}.yaml")
+        tree = yaml.safe_load((configs / f"something_something/{name}.yaml").read_text())
+        files[-1].write_text(yaml.safe_dump(narrow(tree)))
+    (tmp_path / "data.yaml").write_text(yaml.safe_dump({"data": {"class_path": "data.SyncMNISTDataModule"}}))
+    run = instantiate(cli, tmp_path, *files, tmp_path / "data.yaml")
+    network = run.model.network.eval()
+    inflation, num_non_local, places, graph = SOMETHING_SOMETHING[row]
+    assert network.backbone.stem[0].kernel_size == (5 if inflation == "i3d" else 1, 7, 7)
+    assert sum(isinstance(module, NonLocalBlock) for module in network.modules()) == num_non_local
+    assert list(getattr(network.backbone, "inserted_blocks", {})) == places
+    assert type(network.graph) is graph
+    assert [type(layer).__name__ for layer in network.head] == ["Dropout", "Linear"]
+    assert network.head[0].p == 0.3
+    assert network.backbone.freeze_batch_norm
+    video = torch.rand(1, 4, network.backbone.in_channels, 64, 64)
+    assert network(video).shape == (1, run.model.num_classes)
+    assert network.backbone(video).shape == (1, 2, 128, 4, 4)
+
+
+def test_inflated_backbone_with_blocks_from_pretrained_weights_to_a_test(cli, configs, tmp_path):
+    source = InflatedResNet(1, "c2d", 18, 4)
+    torch.save({"state_dict": {f"backbone.{n}": w for n, w in source.state_dict().items()}}, tmp_path / "c2d.ckpt")
+    block = {"class_path": "rstg_pyg.nn.RSTGBlock", "init_args": {"channels": 4, "node_channels": 4}}
+    options = {"inflation": "c2d", "depth": 18, "width": 4, "blocks": {"res2.0": block}}
+    backbone = {"class_path": "rstg_pyg.models.InflatedResNet", "init_args": options}
+    graph = {"class_path": "rstg_pyg.models.GlobalAveragePool"}
+    tree = {"model": {"network": {"backbone": backbone, "graph": graph, "head": {"in_channels": 32}}}}
+    (tmp_path / "inflated.yaml").write_text(yaml.safe_dump(tree))
+    files = (configs / "syncmnist/cpu.yaml", Path(__file__).parent / "tiny.yaml", tmp_path / "inflated.yaml")
+    arguments = [argument for file in files for argument in ("--config", file)]
+    arguments += ["--run_dir", tmp_path / "run", "--model.backbone_weights", tmp_path / "c2d.ckpt"]
+    arguments += ["--model.freeze_backbone", "true", "--trainer.limit_train_batches", 1]
+    trained = cli("fit", *arguments).model.network.backbone
+    for name, weight in source.named_parameters():
+        assert torch.equal(trained.get_parameter(name), weight)
+    tested = cli("test", "--config", tmp_path / "run/config.yaml", "--ckpt_path", "best").model.network.backbone
+    torch.testing.assert_close(tested.state_dict(), trained.state_dict(), rtol=0, atol=0)
+    assert list(tested.inserted_blocks) == ["res2/0"]
+
+
 @pytest.mark.parametrize("preset", ["overfit", "limit", "profile"])
 def test_debug_preset_over_a_run(cli, configs, tmp_path, preset):
     files = ("syncmnist/cpu.yaml", "syncmnist/all_temp.yaml", f"debug/{preset}.yaml")
@@ -177,7 +243,9 @@ def test_demo_starts_from_the_backbone_that_is_shipped(cli, configs, tmp_path, m
     assert run.datamodule.hparams.num_digits[-1][1] == 3
 
 
-@pytest.mark.parametrize("file", ["syncmnist/*.yaml", "debug/*.yaml", "pretrain/*.yaml", "demo.yaml"])
+@pytest.mark.parametrize(
+    "file", ["syncmnist/*.yaml", "something_something/*.yaml", "debug/*.yaml", "pretrain/*.yaml", "demo.yaml"]
+)
 def test_config_says_what_it_is_and_how_to_run_it(configs, file):
     for path in configs.glob(file):
         comment = [line for line in path.read_text().splitlines() if line.startswith("#")]

@@ -18,7 +18,7 @@ def trained(block):
 
 
 def slow_block(block, volume, window):
-    """Equations 1, 4 and 6 of Wang et al., position by position; θ and g are max-pooled over ``window`` in space."""
+    """Equations 1, 4 and 6 of Wang et al., position by position; φ and g read maxima over ``window`` in space."""
 
     def embed(conv, x):
         return conv.weight.flatten(start_dim=1) @ x + conv.bias
@@ -28,7 +28,7 @@ def slow_block(block, volume, window):
 
     def pooled(conv, clip, t, y, x):
         cells = itertools.product(range(y * window, (y + 1) * window), range(x * window, (x + 1) * window))
-        return torch.stack([embed(conv, clip[:, t, row, column]) for row, column in cells]).amax(dim=0)
+        return embed(conv, torch.stack([clip[:, t, row, column] for row, column in cells]).amax(dim=0))
 
     height, width = volume.shape[-2:]
     norm, out = block.norm, volume.clone()
