@@ -1,20 +1,16 @@
 """Where frames come from: a video file, a folder of images, a camera, an address."""
 
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 import av
-import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
 
 from data.playback.timed_frame import TimedFrame
+from data.video.frame_folder import FrameFolder
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 FOLDER_FRAME_RATE = 25.0
 LIVE_PROTOCOLS = ("rtsp://", "rtsps://", "rtmp://", "udp://", "rtp://", "srt://")
 LIVE_TIMEOUT = 10.0  # seconds without a frame
@@ -101,7 +97,7 @@ class VideoSource:
                             raise ValueError(f"Expected {self.source!r} to say its frames' times (got none)")
                         time = number / float(video.average_rate)
                     first = time if first is None else first
-                    image = _to_tensor(frame.to_ndarray(format="rgb24"))
+                    image = torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)
                     yield TimedFrame(number, time - first, image)
             except (av.error.FFmpegError, OSError) as error:
                 raise ValueError(
@@ -112,14 +108,15 @@ class VideoSource:
 
 
 class FolderSource:
-    """A folder of images, one a frame, in the order of the numbers in their names.
+    """A folder of images, one a frame; see :class:`~data.video.frame_folder.FrameFolder`.
 
     Args:
-        folder: The folder. Files that are no images are left alone.
+        folder: The folder.
         frame_rate: Frames a second.
 
     Raises:
-        ValueError: If there are no images, or ``frame_rate`` is not positive.
+        VideoError: If there are no images, or their numbers have gaps.
+        ValueError: If ``frame_rate`` is not positive.
     """
 
     live = False
@@ -128,32 +125,13 @@ class FolderSource:
         if not frame_rate > 0:
             raise ValueError(f"Expected 'frame_rate' to be positive (got {frame_rate})")
         self.frame_rate = frame_rate
-        self.files = sorted(
-            (file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES), key=_numbers_in_name
-        )
-        if not self.files:
-            raise ValueError(f"Expected '{folder}' to hold frames, {', '.join(IMAGE_SUFFIXES)} (got none)")
+        self.frames = FrameFolder(folder)
 
     def __iter__(self) -> Iterator[TimedFrame]:
         """Read the images.
 
         Raises:
-            ValueError: If one is damaged.
+            VideoError: If one is damaged.
         """
-        for number, file in enumerate(self.files):
-            try:
-                with Image.open(file) as picture:
-                    image = _to_tensor(np.array(picture.convert("RGB")))
-            except OSError as error:
-                raise ValueError(f"Expected '{file}' to be a whole image ({error})") from error
-            yield TimedFrame(number, number / self.frame_rate, image)
-
-
-def _to_tensor(image: np.ndarray) -> Tensor:
-    """``[H, W, 3]`` → ``[3, H, W]``."""
-    return torch.from_numpy(image).permute(2, 0, 1)
-
-
-def _numbers_in_name(file: Path) -> list[str | int]:
-    """Sorts frame_2 before frame_10: text and numbers alternate."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", file.name)]
+        for number in range(self.frames.num_frames):
+            yield TimedFrame(number, number / self.frame_rate, self.frames.read([number])[0])

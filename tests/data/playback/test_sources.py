@@ -54,8 +54,8 @@ def test_what_cannot_be_played(tmp_path, video_file, frame_folder):
     with pytest.raises(ValueError, match=r"Expected 'frame_rate' to be positive \(got 0\)"):
         open_source(str(frame_folder), frame_rate=0)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"empty' to hold frames, .jpg, .jpeg, .png \(got none\)"):
+    with pytest.raises(ValueError, match=r"empty to hold frames, .jpg, .jpeg, .png \(got none\)"):
         open_source(str(tmp_path / "empty"))
     (frame_folder / "frame_3.png").write_bytes(b"no image")
-    with pytest.raises(ValueError, match=r"frame_3.png' to be a whole image"):
+    with pytest.raises(ValueError, match=r"frame_3.png to be a whole image"):
         list(open_source(str(frame_folder)))
