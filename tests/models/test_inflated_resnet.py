@@ -11,18 +11,6 @@ PLAIN = {"mean": 0.0, "std": 1.0}
 I3D_KERNELS = {"res2": [3, 3, 3], "res3": [3, 1, 3, 1], "res4": [3, 1, 3, 1, 3, 1], "res5": [1, 3, 1]}
 
 
-def used(model):
-    """A model in evaluation whose batch norms have seen something."""
-    for module in model.modules():
-        if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm3d)):
-            with torch.no_grad():
-                nn.init.uniform_(module.weight, 0.5, 1.0)
-                nn.init.normal_(module.bias, std=0.1)
-                nn.init.normal_(module.running_mean, std=0.1)
-                nn.init.uniform_(module.running_var, 0.5, 1.5)
-    return model.eval()
-
-
 @torch.no_grad()
 def inflate(model, resnet):
     """Give a network torchvision's convolutions and norms, which stand in the same order, whatever they are called."""
@@ -37,7 +25,7 @@ def inflate(model, resnet):
 
 @torch.no_grad()
 @pytest.mark.parametrize("depth", [18, 50])
-def test_on_a_still_video_is_torchvisions_network_on_the_frame(depth):
+def test_on_a_still_video_is_torchvisions_network_on_the_frame(used, depth):
     resnet = used(getattr(torchvision.models, f"resnet{depth}")(weights=None))
     frame = torch.rand(1, 3, 32, 64)
     expected = nn.Sequential(*list(resnet.children())[:-2])(frame)
@@ -157,7 +145,7 @@ def test_frozen_batch_norms_keep_their_statistics_and_learn_their_scale():
 
 
 @torch.no_grad()
-def test_graph_before_the_last_block_of_a_stage():
+def test_graph_before_the_last_block_of_a_stage(used):
     blocks = {"res2.1": RSTGBlock(16, 8), "res3.2": RSTGBlock(32, 8), "res4.4": RSTGBlock(64, 8)}
     model = used(InflatedResNet(width=4, blocks=blocks))
     plain = InflatedResNet(width=4).eval()

@@ -15,18 +15,6 @@ PYTORCHVIDEO_STAGES = {"res2": 1, "res3": 3, "res4": 4, "res5": 5}
 COUNTS = {"res2": 3, "res3": 4, "res4": 6, "res5": 3}
 
 
-def used(model):
-    """A model in evaluation, trained as it were: no norm is as it was made, non-local blocks do something."""
-    for module in model.modules():
-        if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm3d)):
-            with torch.no_grad():
-                nn.init.uniform_(module.weight, 0.5, 1.0)
-                nn.init.normal_(module.bias, std=0.1)
-                nn.init.normal_(module.running_mean, std=0.1)
-                nn.init.uniform_(module.running_var, 0.5, 1.5)
-    return model.eval()
-
-
 def convolutions_and_norms(model):
     """Each convolution of a bottleneck network, stage by stage: the place, the convolution, the norm behind it."""
     yield ("stem",), model.stem[0], model.stem[1]
@@ -101,7 +89,7 @@ def write(checkpoint, path):
 
 @torch.no_grad()
 @pytest.mark.parametrize("depth", [18, 50])
-def test_torchvisions_image_networks(tmp_path, depth):
+def test_torchvisions_image_networks(used, tmp_path, depth):
     resnet = used(getattr(torchvision.models, f"resnet{depth}")(weights=None))
     path = write(resnet.state_dict(), tmp_path / "resnet.pth")
     frame = torch.rand(1, 3, 32, 32)
@@ -130,7 +118,7 @@ def test_torchvisions_image_networks(tmp_path, depth):
 @torch.no_grad()
 @pytest.mark.parametrize("inflation", ["c2d", "i3d"])
 @pytest.mark.parametrize("layout", ["pytorchvideo", "video-nonlocal-net", "rstg_pyg"])
-def test_video_networks(tmp_path, layout, inflation):
+def test_video_networks(used, tmp_path, layout, inflation):
     source = used(InflatedResNet(3, inflation, width=4))
     if layout == "rstg_pyg":
         path = tmp_path / "backbone.safetensors"
@@ -152,7 +140,7 @@ def test_video_networks(tmp_path, layout, inflation):
 
 
 @torch.no_grad()
-def test_released_non_local_network(tmp_path):
+def test_released_non_local_network(used, tmp_path):
     source = used(InflatedResNet(width=4, non_local=True, pool_padding=0))
     path = write(as_caffe2(source), tmp_path / "non_local.pkl")
     model = InflatedResNet(width=4, non_local=True, pool_padding=0).eval()
@@ -164,7 +152,7 @@ def test_released_non_local_network(tmp_path):
 
 
 @torch.no_grad()
-def test_released_network_with_frozen_batch_norms(tmp_path):
+def test_released_network_with_frozen_batch_norms(used, tmp_path):
     source = used(InflatedResNet(3, "c2d", width=4))
     for module in source.modules():
         if isinstance(module, nn.BatchNorm3d):  # no more than scale and shift
@@ -178,7 +166,7 @@ def test_released_network_with_frozen_batch_norms(tmp_path):
 
 
 @torch.no_grad()
-def test_non_local_blocks_are_new_over_a_network_without(tmp_path):
+def test_non_local_blocks_are_new_over_a_network_without(used, tmp_path):
     source = used(InflatedResNet(3, "c2d", width=4))
     path = write(as_pytorchvideo(source), tmp_path / "c2d.pyth")
     model = InflatedResNet(3, "i3d", width=4, non_local=True)
@@ -188,7 +176,7 @@ def test_non_local_blocks_are_new_over_a_network_without(tmp_path):
     assert len(report.inflated) == 10  # C2D's kernels of one frame
 
 
-def test_backbone_out_of_a_training_checkpoint(tmp_path):
+def test_backbone_out_of_a_training_checkpoint(used, tmp_path):
     source = used(InflatedResNet(3, "c2d", 18, 4))
     state = {f"network.backbone.{name}": value for name, value in source.state_dict().items()}
     path = write({"state_dict": state | {"network.head.0.weight": torch.rand(2)}}, tmp_path / "last.ckpt")
@@ -197,7 +185,7 @@ def test_backbone_out_of_a_training_checkpoint(tmp_path):
     torch.testing.assert_close(model.state_dict(), source.state_dict())
 
 
-def test_what_is_unexplained_is_an_error_unless_told_otherwise(tmp_path):
+def test_what_is_unexplained_is_an_error_unless_told_otherwise(used, tmp_path):
     checkpoint = as_pytorchvideo(used(InflatedResNet(3, "i3d", width=4)))
     state = checkpoint["model_state"]
     del state["blocks.0.norm.bias"]
@@ -226,7 +214,7 @@ def test_what_is_unexplained_is_an_error_unless_told_otherwise(tmp_path):
         load_pretrained(InflatedResNet(3, "c2d", width=4), path)
 
 
-def test_url_is_downloaded_once(tmp_path, monkeypatch):
+def test_url_is_downloaded_once(used, tmp_path, monkeypatch):
     source = used(InflatedResNet(3, "c2d", 18, 4))
     downloads = []
 
