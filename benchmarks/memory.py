@@ -44,5 +44,6 @@ def live_tensor_bytes(device: torch.device) -> int:
         return torch.cuda.memory_allocated(device)
     gc.collect()
     tensors = [found for found in gc.get_objects() if issubclass(type(found), Tensor)]
-    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
-    return sum(storages.values())
+    storages = [tensor.untyped_storage() for tensor in tensors]
+    # The compiler's fake tensors, which it keeps, have storages without memory.
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages if storage.device.type != "meta"}.values())

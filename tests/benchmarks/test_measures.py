@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from benchmarks.memory import live_tensor_bytes, peak_tensor_bytes
 from benchmarks.results import Row, measured, ratios
@@ -43,6 +44,15 @@ def test_live_tensors_count_each_storage_once():
 def test_slopes():
     assert slope([1, 2, 3], [5, 7, 9]) == pytest.approx(2)
     assert log_log_slope([1, 2, 4], [3, 12, 48]) == pytest.approx(2)
+
+
+def test_live_tensors_leave_out_what_has_no_memory():
+    before = live_tensor_bytes(CPU)
+    with FakeTensorMode():
+        fake = torch.zeros(1000)
+    meta = torch.zeros(1000, device="meta")
+    assert live_tensor_bytes(CPU) == before
+    del fake, meta
 
 
 def test_drift_over_a_stream():
