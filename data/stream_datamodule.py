@@ -1,5 +1,6 @@
 """Loaders for datasets whose items are pure functions of their index."""
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -11,7 +12,7 @@ from data.batches import collate_stacked
 from data.stream import StreamLoader, StreamSampler
 
 
-class StreamDataModule(pl.LightningDataModule):
+class StreamDataModule(pl.LightningDataModule, ABC):
     """Trains on a stream, resumable in the middle of an epoch, and evaluates on sets in order.
 
     Args:
@@ -42,9 +43,9 @@ class StreamDataModule(pl.LightningDataModule):
         self.num_workers = num_workers
         self._datasets: dict[str, Dataset] = {}
 
+    @abstractmethod
     def make_dataset(self, split: Any) -> Dataset:
         """Makes the dataset of a split."""
-        raise NotImplementedError
 
     def setup(self, stage: str) -> None:
         """Makes the datasets that the stage (``fit``, ``validate``, ``test`` or ``predict``) needs."""

@@ -1,5 +1,6 @@
 """Videos from files: Something-Something, and folders of one's own."""
 
+from abc import abstractmethod
 from functools import cached_property
 from typing import Any, ClassVar, Literal, get_args
 
@@ -111,14 +112,14 @@ class VideoDataModule(StreamDataModule):
             "test": views_transform(resize, side, eval_crop, test_crops),
         }
 
-    @cached_property
+    @property
+    @abstractmethod
     def class_names(self) -> list[str]:
         """The names of the classes by label."""
-        raise NotImplementedError
 
+    @abstractmethod
     def videos(self, split: VideoSplit) -> VideoList:
         """The videos of a split."""
-        raise NotImplementedError
 
     @property
     def num_classes(self) -> int:  # type: ignore[override]
