@@ -12,7 +12,7 @@ from pathlib import Path
 from experiments.plan import Plan
 from experiments.protocol import ROWS
 from experiments.report import write_report
-from experiments.runs import REPOSITORY, Figures, Run, Workshop
+from experiments.runs import REPOSITORY, RUNS, Figures, Run, Workshop
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     names = ", ".join(ROWS)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"some of {names}, or report; default: all rows")
     parser.add_argument("--mnist", type=Path, help="folder of the full MNIST as torchvision lays it out (MNIST/raw)")
-    parser.add_argument("--runs", type=Path, default=REPOSITORY / "runs" / "table1", help="folder of the trainings")
+    parser.add_argument("--runs", type=Path, default=REPOSITORY / RUNS, help="folder of the trainings")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, which share the cores")
     options = parser.parse_args()
     unknown = set(options.rows) - {*ROWS, "report"}

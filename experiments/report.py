@@ -72,7 +72,7 @@ The same for every row:
   {SEARCH_VIDEOS:,} videos of three digits.
 - **Choice**: validation on 2,000 videos after every {TRAIN_VIDEOS // EPOCHS:,}; the best is tested, once, on
   {NUM_TEST_VIDEOS:,} videos of test digits: five digits on the published paths, three on fixed ones of our own.
-- **Intervals** are 95 % (Wilson) over test videos; over seeds, mean ± standard deviation."""
+- **Intervals** are 95 % (Wilson) over test videos; over seeds (initial weights), mean ± standard deviation."""
 
 
 def table(rows: Sequence[Figures]) -> str:

@@ -12,8 +12,8 @@ from statistics import median
 from experiments.protocol import EPOCHS, NUM_TEST_VIDEOS, ROWS, max_move_table
 
 REPOSITORY = Path(__file__).parent.parent
+RUNS = Path("runs", "table1")
 RESULTS = REPOSITORY / "docs" / "results" / "table1"
-VALIDATIONS = ("val/acc", "val/loss")
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Run:
         digits: Digits in a video.
         num_videos: Videos seen in training.
         rate: Learning rate.
-        seed: Seed of the initial weights and of the training videos.
+        seed: Seed of the initial weights; the videos are the same for all.
         start: Run whose best weights it starts from, or None.
         search: Whether it only helps to choose the learning rate, and is not tested.
     """
@@ -114,33 +114,30 @@ class Workshop:
         """
         kept = self.results / f"{run.name}.json"
         if not kept.is_file():
-            fit = self._fit(run)
-            accuracy = None if run.search else self._test(run)
-            figures = self._collect(run, fit, accuracy)
+            self._fit(run)
+            figures = self._collect(run, None if run.search else self._test(run))
             kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text(json.dumps(asdict(figures), indent=1) + "\n")
+            whole = kept.with_suffix(".tmp")
+            whole.write_text(json.dumps(asdict(figures), indent=1) + "\n")
+            whole.replace(kept)  # stopped at any moment, there is the whole file or none
         return Figures(**json.loads(kept.read_text()))
 
     def checkpoint(self, run: Run) -> Path:
         """The best checkpoint of a run."""
-        return self.runs / run.name / "checkpoints" / "best.ckpt"
+        return best_checkpoint(self.runs, run)
 
-    def _fit(self, run: Run) -> list[str]:
+    def _fit(self, run: Run) -> None:
         folder = self.runs / run.name
-        arguments = fit_arguments(run)
-        if run.start is not None:
-            arguments += ["--model.network_weights", str(self.checkpoint(run.start))]
         if (folder / "fitted").is_file():
-            return arguments
+            return
         if (folder / "checkpoints" / "last.ckpt").is_file():
             self._main(
                 run, "fit", "--config", str(folder / "config.yaml"), "--run_dir", str(folder), "--ckpt_path", "last"
             )
         else:
             shutil.rmtree(folder, ignore_errors=True)  # stopped before its first checkpoint
-            self._main(run, *arguments, "--run_dir", str(folder), "--data.root", str(self.mnist))
+            self._main(run, *fit_arguments(run, self.runs), "--run_dir", str(folder), "--data.root", str(self.mnist))
         (folder / "fitted").touch()
-        return arguments
 
     def _test(self, run: Run) -> float:
         folder = self.runs / run.name
@@ -165,7 +162,7 @@ class Workshop:
             last = "\n".join(log.read_text().splitlines()[-20:])
             raise RuntimeError(f"{run.name} stopped with {done.returncode}; the end of {log}:\n{last}")
 
-    def _collect(self, run: Run, fit: list[str], test_accuracy: float | None) -> Figures:
+    def _collect(self, run: Run, test_accuracy: float | None) -> Figures:
         import torch
 
         from benchmarks.settings import processor_name
@@ -193,19 +190,31 @@ class Workshop:
             multiply_adds=cost.multiply_adds,
             test_accuracy=test_accuracy,
             processor=f"{processor_name()}, {self.threads} threads",
-            command=" ".join(["python", "main.py", *fit]),
+            command=" ".join(["python", "main.py", *fit_arguments(run, RUNS)]),
         )
 
 
-def fit_arguments(run: Run) -> list[str]:
-    """Arguments of ``main.py`` that fit a run, but for its folder and MNIST's."""
+def best_checkpoint(runs: Path, run: Run) -> Path:
+    """The best checkpoint of a run, in the folder of the runs."""
+    return runs / run.name / "checkpoints" / "best.ckpt"
+
+
+def fit_arguments(run: Run, runs: Path) -> list[str]:
+    """Arguments of ``main.py`` that fit a run, but for its folder and MNIST's.
+
+    Args:
+        run: The run.
+        runs: Folder of the runs, where the weights are that it starts from.
+    """
     row = ROWS[run.row]
     epochs = 1 if run.search else EPOCHS
     arguments = ["fit", "--config", "configs/syncmnist/table1.yaml", "--config", f"configs/syncmnist/{row.config}.yaml"]
-    arguments += [*row.arguments, "--seed_everything", str(run.seed), "--data.seed", str(run.seed)]
+    arguments += [*row.arguments, "--seed_everything", str(run.seed)]
     arguments += ["--data.num_digits", str(run.digits), "--data.max_move", json.dumps(max_move_table(run.num_videos))]
     arguments += ["--data.train_videos", str(run.num_videos), "--data.epoch_videos", str(run.num_videos // epochs)]
     arguments += ["--data.test_videos", str(NUM_TEST_VIDEOS), "--data.source", "mnist"]
+    if run.start is not None:
+        arguments += ["--model.network_weights", str(best_checkpoint(runs, run.start))]
     if run.digits == 5:
         arguments += ["--data.test_paths", "published"]
     return [*arguments, "--model.optimizer.lr", str(run.rate), "--trainer.max_epochs", str(epochs)]

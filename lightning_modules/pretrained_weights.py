@@ -9,9 +9,7 @@ from torch import Tensor, nn
 
 from rstg_pyg.models.state_comparison import state_differences
 
-# What the tensors are called in checkpoints of our LightningModules.
-BACKBONE_PREFIXES = ("network.backbone.", "backbone.")
-NETWORK_PREFIXES = ("network.",)
+NETWORK_PREFIXES = ("network.",)  # in checkpoints of our LightningModules
 
 
 def read_weights(path: str | Path, name: str, prefixes: Sequence[str]) -> dict[str, Tensor]:

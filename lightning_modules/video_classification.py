@@ -14,8 +14,9 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 
 from lightning_modules.batch_checks import check_images, check_labels, check_loss, to_unit_range
 from lightning_modules.optimization import configure_optimizers, set_fit_length
-from lightning_modules.pretrained_weights import BACKBONE_PREFIXES, NETWORK_PREFIXES, load_weights
+from lightning_modules.pretrained_weights import NETWORK_PREFIXES, load_weights
 from rstg_pyg.models import InflatedResNet, load_pretrained
+from rstg_pyg.models.load_pretrained import BACKBONE_PREFIXES
 
 Batch = tuple[Tensor, Tensor]
 TRAIN_ACCURACY_WINDOW = 20  # batches

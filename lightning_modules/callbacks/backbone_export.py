@@ -7,7 +7,8 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_info
 from safetensors.torch import save_file
 
 from lightning_modules.callbacks.run_folder import run_folder
-from lightning_modules.pretrained_weights import BACKBONE_PREFIXES, read_weights
+from lightning_modules.pretrained_weights import read_weights
+from rstg_pyg.models.load_pretrained import BACKBONE_PREFIXES
 
 
 class BackboneExport(Callback):

@@ -17,7 +17,7 @@ from rstg_pyg.models.non_local_block import NonLocalBlock
 from rstg_pyg.models.numpy_pickle import read_numpy_pickle
 
 WRAPPERS = ("model_state", "state_dict", "blobs")  # what checkpoints keep their tensors under
-OWN_PREFIXES = ("network.backbone.", "backbone.")  # in checkpoints of training
+BACKBONE_PREFIXES = ("network.backbone.", "backbone.")  # in checkpoints of training
 BATCH_COUNT = "num_batches_tracked"
 
 
@@ -166,7 +166,7 @@ def _read(source: str | Path) -> Mapping[str, Tensor]:
         state = state.get(wrapper, state) if isinstance(state, Mapping) else {}
     if path.suffix == ".pkl":
         state = {name: torch.as_tensor(blob) for name, blob in state.items() if not isinstance(blob, str)}
-    for prefix in OWN_PREFIXES:
+    for prefix in BACKBONE_PREFIXES:
         if prefix + OURS.first in state:
             return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     return state

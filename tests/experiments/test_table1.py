@@ -72,12 +72,13 @@ def test_command_line_makes_each_row(row, monkeypatch, tmp_path):
 
     monkeypatch.chdir(runs.REPOSITORY)
     monkeypatch.setattr("sys.argv", ["main.py"])
-    _, *arguments = fit_arguments(Run(row, 5, TRAIN_VIDEOS, 1e-3, seed=2))
+    _, *arguments = fit_arguments(Run(row, 5, TRAIN_VIDEOS, 1e-3, seed=2), tmp_path)
     arguments += ["--run_dir", str(tmp_path), "--trainer.logger", "false", "--trainer.accelerator", "cpu"]
     made = RSTGCLI(args=[*arguments, "--data.root", str(tmp_path)], run=False)
     assert made.datamodule.hparams.train_videos == TRAIN_VIDEOS
     assert made.datamodule.eval_settings == {"num_digits": 5, "max_move": MOVE, "no_pair": 1 / 92}
     assert made.datamodule.test_paths is not None
+    assert made.datamodule.seed == 0  # seeds have the same videos
     assert made.trainer.max_epochs * made.datamodule.epoch_items == TRAIN_VIDEOS
     optimizer = made.model.optimizer(made.model.parameters())
     assert optimizer.defaults["lr"] == 1e-3
@@ -106,8 +107,8 @@ def workshop(monkeypatch, tmp_path):
                 (folder / "test").mkdir()
                 (folder / "test" / "metrics.csv").write_text("step,test/acc\n0,0.75\n")
 
-        def _collect(self, run, fit, test_accuracy):
-            return replace(figures_of(run, test=test_accuracy), command=" ".join(fit))
+        def _collect(self, run, test_accuracy):
+            return figures_of(run, test=test_accuracy)
 
     made = FakeWorkshop(tmp_path / "runs", tmp_path / "mnist", threads=1, results=tmp_path / "results")
     return made, calls, lambda command: setattr(FakeWorkshop, "stop_in", command)

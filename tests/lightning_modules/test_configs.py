@@ -9,8 +9,9 @@ from torch import nn
 
 from lightning_modules import DigitPretraining, VideoClassification
 from lightning_modules.optimization import WarmupCosine
-from lightning_modules.pretrained_weights import BACKBONE_PREFIXES, load_weights
+from lightning_modules.pretrained_weights import load_weights
 from rstg_pyg.models import GlobalAveragePool, InflatedResNet, NonLocalBlock, PooledRSTGToVec, SmallCNN, SmallI3D
+from rstg_pyg.models.load_pretrained import BACKBONE_PREFIXES
 from rstg_pyg.nn.norm import NodeBatchNorm
 
 VARIANTS = {

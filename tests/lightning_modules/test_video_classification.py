@@ -8,8 +8,9 @@ from torch.utils.data import DataLoader
 
 from lightning_modules import VideoClassification
 from lightning_modules.optimization import WarmupCosine
-from lightning_modules.pretrained_weights import BACKBONE_PREFIXES, load_weights
+from lightning_modules.pretrained_weights import load_weights
 from rstg_pyg.models import ClassifierHead, SmallCNN, VideoClassifier
+from rstg_pyg.models.load_pretrained import BACKBONE_PREFIXES
 from rstg_pyg.nn import RSTGToVec
 
 CLASSES = 4
