@@ -90,9 +90,11 @@ def table(rows: Sequence[Figures]) -> str:
             cells += [accuracy_cell([f for f in mine if f.digits == digits]), format(row.published.get(digits, "–"))]
         if mine:
             one = mine[0]
-            hours = one.num_videos / one.videos_per_s / 3600
+            time, speed = "–", "–"
+            if one.videos_per_s is not None:
+                time, speed = f"{one.num_videos / one.videos_per_s / 3600:.1f} h", f"{one.videos_per_s:.0f}"
             cells += [f"{one.parameters:,}", f"{one.multiply_adds / 1e6:.0f} M", f"{one.num_videos:,}"]
-            cells += [f"{hours:.1f} h", f"{one.videos_per_s:.0f}", f"{one.rate:g}"]
+            cells += [time, speed, f"{one.rate:g}"]
         else:
             cells += ["–"] * len(COSTS)
         lines.append(f"| {row.title} | " + " | ".join(cells) + " |")

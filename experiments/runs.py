@@ -65,7 +65,7 @@ class Figures:
         videos: Videos seen at each validation.
         accuracy: Validation accuracy then.
         loss: Validation loss then.
-        videos_per_s: Median speed of the training.
+        videos_per_s: Median speed of the training; None where it was over before the first figure of it.
         parameters: Number of parameters.
         multiply_adds: Multiply-adds of one clip, forward.
         test_accuracy: Top-1 on the test set at the best validation; None for a run of the search.
@@ -82,7 +82,7 @@ class Figures:
     videos: list[int]
     accuracy: list[float]
     loss: list[float]
-    videos_per_s: float
+    videos_per_s: float | None
     parameters: int
     multiply_adds: int
     test_accuracy: float | None
@@ -172,6 +172,7 @@ class Workshop:
 
         metrics = read_metrics(self.runs / run.name / "metrics.csv")
         steps, accuracy = metrics["val/acc"]
+        speeds = metrics.get("train/videos_per_s")
         batch = run.num_videos / (steps[-1] + 1)
         network = VideoClassification.load_from_checkpoint(self.checkpoint(run), map_location="cpu").network
         cost = summary(network, torch.zeros(1, 10, 1, 64, 64))
@@ -185,7 +186,7 @@ class Workshop:
             videos=[round(batch * (step + 1)) for step in steps],
             accuracy=accuracy,
             loss=metrics["val/loss"][1],
-            videos_per_s=median(metrics["train/videos_per_s"][1]),
+            videos_per_s=median(speeds[1]) if speeds else None,
             parameters=cost.parameters,
             multiply_adds=cost.multiply_adds,
             test_accuracy=test_accuracy,

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks import training_step, training_worker
 from benchmarks.__main__ import BENCHMARKS, main
-from benchmarks.settings import ALLOCATOR_VARIABLES, Settings
+from benchmarks.settings import Settings
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_all_benchmarks_run_and_are_reported(tmp_path):
 def test_worker_in_a_process_of_its_own():
     settings = Settings(device=torch.device("cpu"), quick=True)
     allocators = training_step.allocator_settings(settings)
-    assert set(allocators["tuned"]) == set(ALLOCATOR_VARIABLES)
+    assert list(allocators) == ["tuned", "default"]
     seconds = training_step.run_worker("demo.yaml", "straightforward", 1, settings, allocators["tuned"])
     assert set(training_worker.STAGES) < set(seconds)
 
@@ -57,5 +57,5 @@ def test_worker_that_fails_says_why(monkeypatch, capsys):
         training_worker.main(["--model", "demo.yaml", "--variant", "no variant", "--steps", "1"])
     failed = subprocess.CompletedProcess([], stop.value.code, "", capsys.readouterr().err)
     monkeypatch.setattr(subprocess, "run", lambda *args, **options: failed)
-    with pytest.raises(RuntimeError, match="got exit status 2.*\n(.*\n)*.*invalid choice"):
+    with pytest.raises(RuntimeError, match=r"got exit status 2.*\n(.*\n)*.*invalid choice"):
         training_step.run_worker("demo.yaml", "no variant", 1, Settings(device=torch.device("cpu")), {})

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from experiments.plan import Plan, best_rate
 from experiments.protocol import DIGITS, LEARNING_RATES, MOVE, ROWS, TRAIN_VIDEOS, WIDE_MOVE, max_move_table
 from experiments.report import first_reaching, table, transfer_text, wilson, write_report
 from experiments.runs import Figures, Run, Workshop, fit_arguments
+from rstg_pyg.models import ClassifierHead, GlobalAveragePool, SmallCNN, VideoClassifier
 
 
 def figures_of(run, accuracy=(0.2, 0.5, 0.4), test=0.45, loss=1.0):
@@ -147,6 +149,25 @@ def test_training_that_fails_says_why(monkeypatch, tmp_path):
     run = Run("all_temp", 3, TRAIN_VIDEOS, 1e-3)
     with pytest.raises(RuntimeError, match=rf"{run.name} stopped with 3; the end of .*:\nno such thing"):
         Workshop(tmp_path / "runs", tmp_path, 1, tmp_path / "results").figures(run)
+
+
+def test_training_shorter_than_a_figure_of_speed_has_none(monkeypatch, tmp_path):
+    from lightning_modules import VideoClassification
+
+    classifier = VideoClassifier(SmallCNN(1, (2, 2)), GlobalAveragePool(), ClassifierHead(2, 46))
+    loaded = SimpleNamespace(network=classifier)
+    monkeypatch.setattr(VideoClassification, "load_from_checkpoint", lambda *args, **options: loaded)
+    run = Run("all_temp", 3, 16 * 11, 1e-3, search=True)
+    made = Workshop(tmp_path, tmp_path, threads=1)
+    (tmp_path / run.name).mkdir()
+    metrics = tmp_path / run.name / "metrics.csv"
+    metrics.write_text("step,val/acc,val/loss\n10,0.5,1.5\n")
+    figures = made._collect(run, None)
+    assert (figures.videos_per_s, figures.videos, figures.loss) == (None, [16 * 11], [1.5])
+    (line,) = (line for line in table([figures]).splitlines() if line.startswith("| RSTG all-temp |"))
+    assert line.endswith("| 176 | – | – | 0.001 |")
+    metrics.write_text("step,val/acc,val/loss,train/videos_per_s\n5,,,20.0\n10,0.5,1.5,30.0\n")
+    assert made._collect(run, None).videos_per_s == 25.0
 
 
 def test_wilson_interval():
