@@ -19,7 +19,6 @@ from pathlib import Path
 import jsonargparse
 import pytest
 import torch
-import yaml
 
 from lightning_modules.cli import RSTGCLI
 from rstg_pyg import VideoClassifier
@@ -96,7 +95,7 @@ def test_streamed_layer_of_the_readme_gives_the_clips_numbers(folder):
     torch.testing.assert_close(names["frame_out"], names["out"][:, -1])
 
 
-class Stop(Exception):
+class StoppedError(Exception):
     """A program has come as far as its arguments, and goes no further."""
 
 
@@ -105,11 +104,11 @@ def lightning_parser():
     """The parser of fit, validate, test and predict, built once."""
 
     def stop(cli, parser, args):
-        raise Stop(parser)
+        raise StoppedError(parser)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RSTGCLI, "parse_arguments", stop)
-        with pytest.raises(Stop) as stopped:
+        with pytest.raises(StoppedError) as stopped:
             RSTGCLI()
     return stopped.value.args[0]
 
@@ -131,7 +130,7 @@ def test_command_of_main_is_understood(line, folder, lightning_parser, capsys):
         assert not options  # tests/test_start_up.py runs it
     elif command in main["LIGHTNING_COMMANDS"]:
         if {"--help", "--print_config"} & set(options):
-            with pytest.raises(SystemExit, match="0|None"):
+            with pytest.raises(SystemExit, match=r"0|None"):
                 lightning_parser.parse_args([command, *options])
             assert "ckpt_path" in capsys.readouterr().out
         else:
@@ -151,13 +150,13 @@ def test_module_takes_the_arguments(line, monkeypatch):
 
     def parse_and_stop(parser, args=None, namespace=None):
         parse_args(parser, args, namespace)
-        raise Stop
+        raise StoppedError
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
     monkeypatch.setattr(sys, "argv", [module, *arguments])
     if importlib.util.find_spec(f"{module}.__main__"):
         module += ".__main__"
-    with pytest.raises(Stop):
+    with pytest.raises(StoppedError):
         runpy.run_module(module, run_name="__main__")
 
 
