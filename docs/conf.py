@@ -25,6 +25,8 @@ suppress_warnings = ["myst.header"]  # generated pages begin some parts at the t
 html_theme = "furo"
 html_title = f"rstg-pyg {version}"
 html_math_renderer = "mathml"
+html_static_path = ["static"]
+html_css_files = ["formulas.css"]
 html_copy_source = False
 html_show_copyright = False
 

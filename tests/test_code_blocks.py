@@ -2,13 +2,12 @@
 
 Python runs page by page, from the first block to the last over the same names, in an empty folder; a block that begins
 with "```python no-run" is compiled alone. Lines of shell go through the parser that would read them, and stop there.
-YAML is a config that can be laid over others, JSON is read.
+YAML is a config that can be laid over others.
 """
 
 import argparse
 import configparser
 import importlib.util
-import json
 import re
 import runpy
 import shlex
@@ -76,23 +75,13 @@ def save_example_model():
 @pytest.mark.parametrize("page", blocks("python"))
 def test_python_runs(page, folder):
     names = save_example_model() if page == "docs/model_card.md" else {}
-    for code in blocks("python")[page]:
-        exec(compile(code, page, "exec"), names)  # the blocks' own assertions are tests, too
-        for name in re.findall(r'"(\S+\.(?:png|html))"', code):
-            assert (folder / name).stat().st_size > 10_000
-
-
-@pytest.mark.parametrize("page", blocks("python no-run"))
-def test_python_that_cannot_run_here_compiles(page):
-    for code in blocks("python no-run")[page]:
-        compile(code, page, "exec")
-
-
-def test_streamed_layer_of_the_readme_gives_the_clips_numbers(folder):
-    names: dict = {}
-    exec(blocks("python")["README.md"][0], names)
-    assert names["frame_out"].shape == (8, 14, 128)
-    torch.testing.assert_close(names["frame_out"], names["out"][:, -1])
+    for info, code in FENCE.findall(PAGES[page].read_text()):
+        if info in ("python", "python no-run"):
+            program = compile(code, page, "exec")
+        if info == "python":
+            exec(program, names)  # the blocks' own assertions are tests, too
+            for name in re.findall(r'"(\S+\.(?:png|html))"', code):
+                assert (folder / name).stat().st_size > 10_000
 
 
 class StoppedError(Exception):
@@ -194,16 +183,10 @@ def test_yaml_is_a_config(page, number, folder, lightning_parser):
     lightning_parser.parse_args(["fit", *files])
 
 
-@pytest.mark.parametrize("page", blocks("json"))
-def test_json_is_read(page):
-    for code in blocks("json")[page]:
-        json.loads(code)
-
-
 @pytest.mark.parametrize("page", PAGES)
 def test_block_is_in_a_language_tested_here(page):
     languages = {info for info, _ in FENCE.findall(PAGES[page].read_text())}
-    assert languages <= {"python", "python no-run", "sh", "yaml", "json", *SHOWN_ONLY}
+    assert languages <= {"python", "python no-run", "sh", "yaml", *SHOWN_ONLY}
 
 
 @pytest.mark.parametrize("page", PAGES)
