@@ -36,8 +36,8 @@ class TrackRSTG(nn.Module):
         super().__init__()
         if rstg.schedule == "homogeneous":
             raise ValueError(
-                "Expected 'rstg' to have another schedule than 'homogeneous', in which a node's past is one more sender "
-                "of every frame and not the memory of a track (got 'homogeneous')"
+                "Expected 'rstg' to have another schedule than 'homogeneous', in which a node's past is one more "
+                "sender of every frame and not the memory of a track (got 'homogeneous')"
             )
         self.rstg = rstg
 
@@ -146,8 +146,11 @@ class _TrackMemory:
         own = torch.stack([batch, track], dim=1)
         known = own[:0] if before is None else before[0]
         self.tracks, row = torch.cat([known, own]).unique(dim=0, return_inverse=True)
-        self.known, row = row[: len(known)], row[len(known) :]
-        self.before = None if before is None else before[1:]
+        known_row, row = row[: len(known)], row[len(known) :]
+        self.before: State | None = None
+        if before is not None:  # [S, M', D] each, zeros for the tracks that are new
+            zeros = (s.new_zeros(len(self.tracks), *s.shape[1:]) for s in before[1:])
+            self.before = tuple(z.index_copy(0, known_row, s) for z, s in zip(zeros, before[1:], strict=True))
         # Only tracks that are seen run: [R], and the place of each node in the sequence of its track: [M].
         self.seen, self.row, self.lengths = row.unique(return_inverse=True, return_counts=True)
         order = frame.argsort(stable=True)
@@ -163,16 +166,13 @@ class _TrackMemory:
         """Run a cell along every track, ``[M, D]``, with the next memory."""
         sequences = x.new_zeros(len(self.seen), self.num_frames, x.size(1))
         sequences = sequences.index_put((self.row, self.place), x)[:, :, None]  # [R, L, 1, D]
-        memory = tuple(
-            x.new_zeros(len(self.tracks), x.size(1))
-            if self.before is None
-            else s.new_zeros(len(self.tracks), x.size(1)).index_copy(0, self.known, s[:, len(self.after)])
-            for s in self.before or [x] * cell.num_states
-        )
+        if self.before is None:
+            memory: State = (x.new_zeros(len(self.tracks), x.size(1)),) * cell.num_states
+        else:
+            memory = tuple(s[:, len(self.after)] for s in self.before)
         out, after = cell(sequences, tuple(s[self.seen, None] for s in memory), self.lengths if self.ragged else None)
-        self.after.append(
-            tuple(s.to(new.dtype).index_copy(0, self.seen, new[:, 0]) for s, new in zip(memory, after, strict=True))
-        )
+        updated = zip(memory, after, strict=True)
+        self.after.append(tuple(old.to(new.dtype).index_copy(0, self.seen, new[:, 0]) for old, new in updated))
         return out[self.row, self.place, 0]
 
     def state(self) -> State:
