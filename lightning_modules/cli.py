@@ -155,11 +155,20 @@ class RSTGCLI(LightningCLI):
 
 
 class _SaveConfig(SaveConfigCallback):
-    """Saves a fit's config without the checkpoint it went on from, so that the file starts the run anew."""
+    """Saves a fit's config without the checkpoint it went on from, so that the file starts the run anew.
+
+    Every process learns here which folder rank 0 has claimed.
+    """
 
     def __init__(self, parser: LightningArgumentParser, config: Namespace, **kwargs: Any) -> None:
         super().__init__(parser, config.clone(), **kwargs)
         self.config.ckpt_path = None
+        self.config_in_use = config
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Agree on the run folder, and save."""
+        self.config_in_use.run_dir = trainer.strategy.broadcast(self.config_in_use.run_dir)
+        super().setup(trainer, pl_module, stage)
 
 
 class _LinkedInstantiator(_InstantiatorFn):
@@ -187,7 +196,8 @@ def default_precision(accelerator: str) -> str:
 def claim_folder(run_dir: str) -> str:
     """Make the folder a run's, or the first free of ``-2``, ``-3``... where it holds a run already.
 
-    Of fits that are started at one time each gets a folder of its own.
+    Of fits that are started at one time each gets a folder of its own. A start that fails after this keeps its folder,
+    with empty ``checkpoints``, and the next fit takes another until that one is removed. Rank 0 alone chooses.
     """
     folder, count = run_dir, 1
     while rank_zero_only.rank == 0 and not _claimed(folder):
