@@ -53,7 +53,7 @@ def check_format(path: str | Path, format: Format) -> None:
     if format not in FORMATS:
         raise ValueError(f"Expected 'format' to be one of {list(FORMATS)} (got {format!r})")
     if Path(path).suffix != SUFFIXES[format]:
-        raise ValueError(f"Expected 'path' to end in {SUFFIXES[format]} for format {format!r} (got '{path}')")
+        raise ValueError(f"Expected a file that ends in {SUFFIXES[format]} for format {format!r} (got '{path}')")
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if format == "onnx" and find_spec(name) is None]
     if missing:
         raise ImportError(

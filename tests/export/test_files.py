@@ -45,7 +45,9 @@ def test_difference_is_the_largest_of_the_logits(model):
 def test_what_cannot_be_written_or_read(program, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"Expected 'format' to be one of .* \(got 'torchscript'\)"):
         write_program(program["clip"], tmp_path / "model.pt", "torchscript")
-    with pytest.raises(ValueError, match=r"Expected 'path' to end in \.onnx for format 'onnx' \(got '.*model.pt2'\)"):
+    with pytest.raises(
+        ValueError, match=r"Expected a file that ends in \.onnx for format 'onnx' \(got '.*model.pt2'\)"
+    ):
         write_program(program["clip"], tmp_path / "model.pt2", "onnx")
     with pytest.raises(FileNotFoundError, match=r"Expected 'path' to be a file \(got '.*none.onnx'\)"):
         load_program(tmp_path / "none.onnx", "onnx")

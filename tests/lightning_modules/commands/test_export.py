@@ -56,7 +56,7 @@ def test_file_that_says_something_else_is_an_error(folder, tmp_path, monkeypatch
 
 
 def test_arguments_that_do_not_fit(folder, tmp_path):
-    with pytest.raises(ValueError, match=r"Expected 'path' to end in \.onnx"):
+    with pytest.raises(ValueError, match=r"Expected a file that ends in \.onnx"):
         export("onnx", "clip", tmp_path / "clip.pt2", pretrained=str(folder))
     with pytest.raises(ValueError, match="Expected 'ckpt_path' or 'pretrained', and not both"):
         export("onnx", "clip", tmp_path / "clip.onnx")
