@@ -1,5 +1,6 @@
 """Exported programs as files, and back as functions of tensors."""
 
+import os
 import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -12,7 +13,6 @@ from torch import Tensor
 Format = Literal["exported_program", "onnx", "aot_inductor"]
 SUFFIXES = {"exported_program": ".pt2", "onnx": ".onnx", "aot_inductor": ".pt2"}
 FORMATS = tuple(SUFFIXES)
-COMPILERS = ("g++", "clang++", "c++")
 
 
 def write_program(program: torch.export.ExportedProgram, path: str | Path, format: Format) -> None:
@@ -59,10 +59,10 @@ def check_format(path: str | Path, format: Format) -> None:
         raise ImportError(
             f"Expected {', '.join(missing)} to be installed for format 'onnx': pip install 'rstg-pyg[export]'"
         )
-    if format == "aot_inductor" and not any(map(shutil.which, COMPILERS)):
+    compiler = os.environ.get("CXX", "g++")
+    if format == "aot_inductor" and shutil.which(compiler) is None:
         raise RuntimeError(
-            f"Expected a C++ compiler for format 'aot_inductor', which compiles what it writes (got none of "
-            f"{', '.join(COMPILERS)})"
+            f"Expected a C++ compiler for format 'aot_inductor' (got none called {compiler}; CXX may name another)"
         )
 
 
