@@ -30,7 +30,7 @@ venv: .venv/installed
 		|| { echo "Building torch-scatter for torch $(TORCH), once: about five minutes"; \
 		$(BIN)/pip wheel --quiet --no-build-isolation --no-deps --no-cache-dir -w $(WHEELS) torch-scatter==$(TORCH_SCATTER); }
 	$(BIN)/pip install --quiet --no-deps --no-index --find-links $(WHEELS) torch-scatter==$(TORCH_SCATTER)
-	$(BIN)/pip install --quiet --no-build-isolation -c constraints.txt -e ".[app,mp4,explain,notebooks,test]"
+	$(BIN)/pip install --quiet --no-build-isolation -c constraints.txt -e ".[app,mp4,explain,export,notebooks,test]"
 	@touch $@
 
 lint: venv
