@@ -1,0 +1,120 @@
+"""The rows of configs/something_something, narrow, on encoded videos, through the command line."""
+
+import pytest
+import torch
+import yaml
+from torch import nn
+from torch.nn import functional as F
+
+from data.video.scenes import SceneSet, write_v1, write_v2
+from rstg_pyg.models import GlobalAveragePool, NonLocalBlock, PooledRSTGToVec
+
+# Inflation, non-local blocks, places of the graph inside, what reads the features.
+ROWS = {
+    "c2d": ("c2d", 0, [], GlobalAveragePool),
+    "i3d": ("i3d", 0, [], GlobalAveragePool),
+    "non_local": ("i3d", 5, [], GlobalAveragePool),
+    "c2d_to_vec": ("c2d", 0, [], PooledRSTGToVec),
+    "i3d_to_vec": ("i3d", 0, [], PooledRSTGToVec),
+    "i3d_to_map_res2": ("i3d", 0, ["res2/1"], GlobalAveragePool),
+    "i3d_to_map_res3": ("i3d", 0, ["res3/2"], GlobalAveragePool),
+    "i3d_to_map_res4": ("i3d", 0, ["res4/4"], GlobalAveragePool),
+    "i3d_to_map_res3_res4": ("i3d", 0, ["res3/2", "res4/4"], GlobalAveragePool),
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Two steps of training videos, one to validate and test on; in both layouts."""
+    root = tmp_path_factory.mktemp("scenes")
+    scenes = {
+        split: SceneSet(split, count, height=32, seconds=(0.4, 0.5))
+        for split, count in (("train", 2), ("val", 1), ("test", 1))
+    }
+    write_v1(scenes, root)
+    write_v2(scenes, root)
+    return root
+
+
+def narrow(tree):
+    """A config's tree with a sixteenth of all channels."""
+    if not isinstance(tree, dict):
+        return tree
+    widths = ("width", "channels", "in_channels", "node_channels")
+    return {name: value // 16 if name in widths else narrow(value) for name, value in tree.items()}
+
+
+@pytest.fixture(scope="module")
+def arguments(configs, root, tmp_path_factory):
+    """Arguments of a fit of a row, on the data of version 1 or 2."""
+    folder = tmp_path_factory.mktemp("narrow")
+
+    def make(row, version="v1"):
+        files = []
+        for name in ("paper", row):
+            files += ["--config", folder / f"{name}.yaml"]
+            tree = yaml.safe_load((configs / f"something_something/{name}.yaml").read_text())
+            files[-1].write_text(yaml.safe_dump(narrow(tree)))
+        settings = {"version": version, "num_frames": 4, "resize": 48, "crop": 48, "eval_crop": 48, "test_crops": 3}
+        settings |= {"batch_size": 1, "num_workers": 0}
+        return [
+            *files,
+            *("--data", "data.SomethingSomethingDataModule", "--data.root", root),
+            *(f"--data.{name}={value}" for name, value in settings.items()),
+            *("--trainer.accelerator", "cpu", "--trainer.precision", "32-true", "--trainer.max_epochs", 1),
+            *("--trainer.num_sanity_val_steps", 0, "--trainer.enable_progress_bar", "false"),
+            *("--trainer.logger", "false", "--trainer.enable_model_summary", "false"),
+        ]
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def fitted(cli, arguments, tmp_path_factory):
+    """Fit a row, once: stopped after a step, and gone on with. Gives its folder and the RSTGCLI that went on."""
+    runs = {}
+
+    def fit(row):
+        if row not in runs:
+            folder = tmp_path_factory.mktemp(row) / "run"
+            save = ("--last_checkpoint.every_n_train_steps", 1)
+            cli("fit", *arguments(row), "--run_dir", folder, "--trainer.max_steps", 1, *save)
+            resumed = cli("fit", "--config", folder / "config.yaml", "--ckpt_path", "last", "--trainer.max_steps", -1)
+            runs[row] = folder, resumed
+        return runs[row]
+
+    return fit
+
+
+def test_every_row_is_tested_here(configs):
+    assert {path.stem for path in (configs / "something_something").iterdir()} == {"paper", *ROWS}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_row_is_fitted_resumed_and_tested(cli, fitted, row):
+    folder, resumed = fitted(row)
+    assert resumed.trainer.global_step == 2
+    tested = cli("test", "--config", folder / "config.yaml", "--ckpt_path", "last")
+    scores, validated = tested.trainer.callback_metrics, resumed.trainer.callback_metrics
+    assert scores["test/center_view_acc"] == validated["val/acc"]
+    network = tested.model.network
+    torch.testing.assert_close(network.state_dict(), resumed.model.network.state_dict(), rtol=0, atol=0)
+
+    inflation, num_non_local, places, graph = ROWS[row]
+    assert network.backbone.stem[0].kernel_size == (5 if inflation == "i3d" else 1, 7, 7)
+    assert sum(isinstance(module, NonLocalBlock) for module in network.modules()) == num_non_local
+    assert list(getattr(network.backbone, "inserted_blocks", {})) == places
+    assert type(network.graph) is graph
+    assert [type(layer).__name__ for layer in network.head] == ["Dropout", "Linear"]
+    assert network.head[0].p == 0.3
+    assert network.backbone.freeze_batch_norm
+
+
+def test_resumed_fit_ends_with_the_weights_of_the_uninterrupted_one(cli, arguments, fitted, tmp_path):
+    _, resumed = fitted("i3d_to_map_res3_res4")
+    whole = cli("fit", *arguments("i3d_to_map_res3_res4"), "--run_dir", tmp_path / "run")
+    assert whole.trainer.global_step == 2
+    torch.testing.assert_close(resumed.model.state_dict(), whole.model.state_dict(), rtol=0, atol=0)
+    torch.testing.assert_close(
+        resumed.trainer.optimizers[0].state_dict(), whole.trainer.optimizers[0].state_dict(), rtol=0, atol=0
+    )
