@@ -38,17 +38,20 @@ def checkpointed(module: nn.Module, input: Tensor) -> Tensor:
 @contextmanager
 def statistics_kept() -> Iterator[None]:
     """Batch norms that run inside normalise as ever, and leave their running statistics as they are."""
-    norms: list[_BatchNorm] = []
+    kept: list[tuple[_BatchNorm, dict[str, Tensor]]] = []
 
-    def keep(module: nn.Module, args: object) -> None:
-        if isinstance(module, _BatchNorm) and module.track_running_stats:
-            module.track_running_stats = False
-            norms.append(module)
+    def use_copies(module: nn.Module, args: object) -> None:
+        if isinstance(module, _BatchNorm) and module.training:
+            statistics = dict(module.named_buffers(recurse=False))
+            kept.append((module, statistics))
+            for name, value in statistics.items():
+                setattr(module, name, value.clone())
 
-    hook = register_module_forward_pre_hook(keep)
+    hook = register_module_forward_pre_hook(use_copies)
     try:
         yield
     finally:
         hook.remove()
-        for module in norms:
-            module.track_running_stats = True
+        for module, statistics in reversed(kept):
+            for name, value in statistics.items():
+                setattr(module, name, value)

@@ -1,5 +1,6 @@
 """torchvision's video networks, and its image networks frame by frame, as backbones."""
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Literal, get_args
 
@@ -76,7 +77,7 @@ class TorchvisionBackbone(VideoBackbone):
         layers = {name: module for name, module in whole.named_children() if name not in CLASSIFIER}
         for name, module in layers.items():
             if gradient_checkpointing and type(module) is nn.Sequential:
-                module = CheckpointedSequential(dict(module.named_children()))
+                module = CheckpointedSequential(OrderedDict(module.named_children()))
             self.add_module(name, module)
         self.layers = tuple(layers)
         if blocks is not None:

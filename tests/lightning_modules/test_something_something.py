@@ -1,5 +1,7 @@
 """The rows of configs/something_something, narrow, on encoded videos, through the command line."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 import yaml
@@ -7,7 +9,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from data.video.scenes import SceneSet, write_v1, write_v2
+from lightning_modules.commands.save_pretrained import save_pretrained
+from rstg_pyg import VideoClassifier
 from rstg_pyg.models import GlobalAveragePool, NonLocalBlock, PooledRSTGToVec
+from rstg_pyg.models.class_tree import build
 
 # Inflation, non-local blocks, places of the graph inside, what reads the features.
 ROWS = {
@@ -86,6 +91,46 @@ def fitted(cli, arguments, tmp_path_factory):
     return fit
 
 
+@pytest.fixture(scope="module")
+def network_of(fitted):
+    """Build the network of a row, trained as it were: norms know the videos, and the graph is no longer the identity.
+
+    Options are the backbone's.
+    """
+
+    def make(row, **options):
+        tree = deepcopy(fitted(row)[1].model.hparams["network"])
+        tree["init_args"]["backbone"]["init_args"] |= options
+        torch.manual_seed(0)
+        network = build(tree)
+        norms = [module for module in network.train().modules() if isinstance(module, nn.BatchNorm3d)]
+        for norm in norms:
+            norm.train().momentum = 1.0
+        with torch.no_grad():
+            network(torch.rand(4, 4, 3, 48, 48))
+        for module in network.train().modules():
+            if isinstance(module, (nn.LayerNorm, nn.BatchNorm3d)):
+                nn.init.constant_(module.weight, 0.5)
+        return network
+
+    return make
+
+
+def loss_and_gradients(network, video, autocast=False):
+    """Cross-entropy of a video, and the gradients of all parameters."""
+    torch.manual_seed(1)  # dropout
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        logits = network(video)
+    loss = F.cross_entropy(logits.float(), torch.tensor([3]))
+    return loss, dict(
+        zip(
+            [name for name, _ in network.named_parameters()],
+            torch.autograd.grad(loss, list(network.parameters())),  # an error where a parameter has no part in the loss
+            strict=True,
+        )
+    )
+
+
 def test_every_row_is_tested_here(configs):
     assert {path.stem for path in (configs / "something_something").iterdir()} == {"paper", *ROWS}
 
@@ -108,6 +153,34 @@ def test_row_is_fitted_resumed_and_tested(cli, fitted, row):
     assert [type(layer).__name__ for layer in network.head] == ["Dropout", "Linear"]
     assert network.head[0].p == 0.3
     assert network.backbone.freeze_batch_norm
+    assert (folder / "test/attention.png").exists() == (graph is PooledRSTGToVec)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_gradient_checkpointing_and_bfloat16(network_of, row):
+    video = torch.rand(1, 4, 3, 48, 48)
+    loss, gradients = loss_and_gradients(network_of(row), video)
+    with_checkpoints = loss_and_gradients(network_of(row, gradient_checkpointing=True), video)
+    torch.testing.assert_close(with_checkpoints, (loss, gradients), rtol=1e-6, atol=1e-7)
+
+    rounded_loss, rounded = loss_and_gradients(network_of(row), video, autocast=True)
+    torch.testing.assert_close(rounded_loss, loss, rtol=0.03, atol=0)
+    flat, rounded_flat = (
+        torch.cat([gradient.flatten() for gradient in each.values()]) for each in (gradients, rounded)
+    )
+    assert F.cosine_similarity(flat, rounded_flat, dim=0) > 0.99
+    assert rounded_flat.norm() == pytest.approx(flat.norm().item(), rel=0.05)
+
+
+def test_saved_folder_scores_as_the_checkpoint(fitted, tmp_path, capsys):
+    folder, resumed = fitted("i3d_to_map_res3_res4")
+    save_pretrained(folder / "checkpoints/last.ckpt", tmp_path / "model")
+    assert "8 classes, clips of [T, channels, H, W] = [4, 3, 48, 48]" in capsys.readouterr().out
+    loaded = VideoClassifier.from_pretrained(tmp_path / "model")
+    assert loaded.config["class_names"] == resumed.datamodule.class_names
+    video = torch.rand(1, 4, 3, 48, 48)
+    with torch.no_grad():
+        assert torch.equal(loaded(video), resumed.model.network.eval()(video))
 
 
 def test_resumed_fit_ends_with_the_weights_of_the_uninterrupted_one(cli, arguments, fitted, tmp_path):
