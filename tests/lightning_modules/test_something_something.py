@@ -1,6 +1,11 @@
 """The rows of configs/something_something, narrow, on encoded videos, through the command line."""
 
+import os
+import subprocess
+import sys
 from copy import deepcopy
+from pathlib import Path
+from socket import socket
 
 import pytest
 import torch
@@ -14,6 +19,7 @@ from rstg_pyg import VideoClassifier
 from rstg_pyg.models import GlobalAveragePool, NonLocalBlock, PooledRSTGToVec
 from rstg_pyg.models.class_tree import build
 
+ROOT = Path(__file__).parents[2]
 # Inflation, non-local blocks, places of the graph inside, what reads the features.
 ROWS = {
     "c2d": ("c2d", 0, [], GlobalAveragePool),
@@ -191,3 +197,45 @@ def test_resumed_fit_ends_with_the_weights_of_the_uninterrupted_one(cli, argumen
     torch.testing.assert_close(
         resumed.trainer.optimizers[0].state_dict(), whole.trainer.optimizers[0].state_dict(), rtol=0, atol=0
     )
+
+
+def recorded_gradients(folder, rank):
+    return torch.load(folder / f"gradients_{rank}.pt", weights_only=True)
+
+
+@pytest.mark.slow
+def test_two_nodes_have_the_gradients_of_one_process(cli, arguments, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    fit = ["fit", *arguments("i3d_to_map_res3_res4"), "--model.network.head.dropout", 0, "--trainer.max_steps", 1]
+    fit += ["--model.network.backbone.gradient_checkpointing", "true", "--trainer.callbacks+"]
+    fit += ["witnesses.GradientRecorder", "--trainer.callbacks.folder"]
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    nodes = [
+        subprocess.Popen(
+            [
+                *(sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--node-rank", str(rank)),
+                *("--nproc-per-node", "1", "--master-addr", "127.0.0.1", "--master-port", str(port), ROOT / "main.py"),
+                *map(str, [*fit, tmp_path / "two", "--run_dir", tmp_path / "two/run"]),
+                *("--config", ROOT / "configs/cluster/ddp.yaml", "--trainer.devices", "1"),
+            ],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    alone = cli(*fit, tmp_path / "one", "--run_dir", tmp_path / "one/run", "--data.batch_size", 2)
+    for node in nodes:
+        printed, _ = node.communicate(timeout=300)
+        assert node.returncode == 0, printed
+    expected = recorded_gradients(tmp_path / "one", 0)
+    first, second = (recorded_gradients(tmp_path / "two", rank) for rank in range(2))
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    torch.testing.assert_close(first, expected, rtol=1e-4, atol=1e-6)
+    trained = torch.load(tmp_path / "two/run/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    torch.testing.assert_close(trained, alone.model.state_dict(), rtol=1e-5, atol=1e-7)
