@@ -183,6 +183,7 @@ class InflatedResNet(VideoBackbone):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if blocks is not None:
             insert_blocks(self, blocks)
+        self.train()  # trainers take the modes of modules as they find them: frozen norms are so from the start
 
     def forward(self, video: Tensor) -> Tensor:
         """Read a video ``[B, T, C, H, W]``."""

@@ -82,6 +82,7 @@ class TorchvisionBackbone(VideoBackbone):
         self.layers = tuple(layers)
         if blocks is not None:
             insert_blocks(self, blocks)
+        self.train()  # trainers take the modes of modules as they find them: frozen norms are so from the start
 
     def forward(self, video: Tensor) -> Tensor:
         """Read a video ``[B, T, 3, H, W]``."""

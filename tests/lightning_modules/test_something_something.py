@@ -158,7 +158,8 @@ def test_row_is_fitted_resumed_and_tested(cli, fitted, row):
     assert type(network.graph) is graph
     assert [type(layer).__name__ for layer in network.head] == ["Dropout", "Linear"]
     assert network.head[0].p == 0.3
-    assert network.backbone.freeze_batch_norm
+    frozen = [module for module in resumed.model.network.backbone.modules() if isinstance(module, nn.BatchNorm3d)]
+    assert all(torch.equal(norm.running_mean, torch.zeros_like(norm.running_mean)) for norm in frozen)
     assert (folder / "test/attention.png").exists() == (graph is PooledRSTGToVec)
 
 
@@ -236,6 +237,7 @@ def test_two_nodes_have_the_gradients_of_one_process(cli, arguments, tmp_path, m
     expected = recorded_gradients(tmp_path / "one", 0)
     first, second = (recorded_gradients(tmp_path / "two", rank) for rank in range(2))
     torch.testing.assert_close(first, second, rtol=0, atol=0)
-    torch.testing.assert_close(first, expected, rtol=1e-4, atol=1e-6)
+    for name, gradient in first.items():
+        assert (gradient - expected[name]).norm() <= 1e-4 * expected[name].norm(), name
     trained = torch.load(tmp_path / "two/run/checkpoints/last.ckpt", weights_only=True)["state_dict"]
     torch.testing.assert_close(trained, alone.model.state_dict(), rtol=1e-5, atol=1e-7)

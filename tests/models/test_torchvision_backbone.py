@@ -56,7 +56,7 @@ def test_is_torchvisions_network_up_to_its_pool_and_a_block_changes_what_follows
 def test_classifier_from_plain_values_trains_with_frozen_batch_norms():
     block = {"class_path": "rstg_pyg.nn.RSTGBlock", "init_args": {"channels": 128, "node_channels": 8}}
     options = {"network": "resnet18", "freeze_batch_norm": True, "blocks": {"layer2": block}}
-    backbone = build({"class_path": "rstg_pyg.models.TorchvisionBackbone", "init_args": options}).train()
+    backbone = build({"class_path": "rstg_pyg.models.TorchvisionBackbone", "init_args": options})
     before = {name: value.clone() for name, value in backbone.state_dict().items() if "running" in name}
     backbone(torch.rand(1, 2, 3, 48, 48)).mean().backward()
     assert all(torch.equal(backbone.state_dict()[name], value) for name, value in before.items())
