@@ -20,9 +20,9 @@ ABOUT = """\
 Parameters and multiply-adds of a forward pass of one clip, as `rstg_pyg.summary` counts them: all are counts, not
 measurements. First the networks as others published them, with their figures in brackets: torchvision's own networks as
 backbones ("num_params" and "GFLOPS" of their weights); C2D and I3D ResNet-50 of pytorchvideo's model zoo, counted by
-fvcore, which takes five for each number that a batch norm gives, as these two rows do; what the five non-local blocks add
-to I3D (MMAction2's model zoo: 59.3 without their 43.5; it halves 32 frames twice before res2, and pools behind φ and g,
-not before, as the released networks do, which is counted here as there). Then the rows of `configs/something_something` at
+fvcore, which takes five for each number that a batch norm gives, as these two rows do; what the five non-local blocks
+add to I3D (MMAction2's model zoo: 59.3 without their 43.5; it halves 32 frames twice before res2, and pools behind φ
+and g, where the released networks pool before; counted here as there). Then the rows of `configs/something_something` at
 their own size, which have no published costs."""
 
 CONFIGS = Path(__file__).parent.parent / "configs/something_something"
@@ -92,9 +92,7 @@ def published_counts() -> list[Count]:
             parameters = costs.parameters / 1e6
             counts.append(Count(f"torchvision's {name}: parameters", "10⁶", parameters, meta["num_params"] / 1e6, 6))
             multiply_adds = costs.multiply_adds / 1e9
-            counts.append(
-                Count(f"torchvision's {name}, {clip}: multiply-adds", "10⁹", multiply_adds, meta["_ops"], 3)
-            )
+            counts.append(Count(f"torchvision's {name}, {clip}: multiply-adds", "10⁹", multiply_adds, meta["_ops"], 3))
         clip = torch.rand(1, 8, 3, 256, 256)
         for inflation, parameters, multiply_adds in (("c2d", 24.33, 25.89), ("i3d", 28.04, 37.53)):
             network = classifier(InflatedResNet(inflation=inflation), KINETICS_CLASSES)  # type: ignore[arg-type]

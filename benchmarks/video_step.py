@@ -20,11 +20,11 @@ from rstg_pyg.models import ClassifierHead, GlobalAveragePool, InflatedResNet
 
 ABOUT = """\
 One training step (forward, backward, SGD with momentum) of I3D with RSTG-to-map in res3 and res4, the network of
-`configs/something_something/i3d_to_map_res3_res4.yaml`, on one clip in float32, with and without `gradient_checkpointing`.
-The peak is of all that tensors hold beyond parameters, gradients and the optimiser's state, counted as in "Memory of the
-space stage": a count, not a measurement. A training clip is read, resized and cropped by one process on one core, as in
-"Videos from files", in turn with the steps; its share of a step says how many such processes the step needs: below
-100 % one keeps up, and the step is what a training waits for."""
+`configs/something_something/i3d_to_map_res3_res4.yaml`, on one clip in float32, with `gradient_checkpointing` and
+without. The peak is of all that tensors hold beyond parameters, gradients and the optimiser's state, counted as in
+"Memory of the space stage": a count, not a measurement. A training clip is read, resized and cropped by one process on
+one core, as in "Videos from files", in turn with the steps; its share of a step says how many such processes the step
+needs: below 100 % one keeps up, and the step is what a training waits for."""
 
 ROUNDS = 3
 CLASSES = 174
@@ -64,9 +64,7 @@ def run(settings: Settings) -> Result:
     table = [Row(f"{name}, peak", "MiB", peak) for name, peak in peaks.items()]
     table.append(Row("peak with gradient checkpointing / without", "×", peaks[checkpointed] / peaks[plain]))
     table += [measured(name, "s", times[name]) for name in networks]
-    table.append(
-        measured("time with gradient checkpointing / without", "×", ratios(times[checkpointed], times[plain]))
-    )
+    table.append(measured("time with gradient checkpointing / without", "×", ratios(times[checkpointed], times[plain])))
     for name in clips:
         table.append(measured(f"training clip, {name}, one core", "s", [s / num_videos for s in times[name]]))
         shares = [100 * share / num_videos for share in ratios(times[name], times[plain])]

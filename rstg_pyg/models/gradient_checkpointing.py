@@ -23,8 +23,8 @@ class CheckpointedSequential(nn.Sequential):
 def checkpointed(module: nn.Module, input: Tensor) -> Tensor:
     """Run a module and keep its input alone for the backward pass, which runs it anew.
 
-    The gradients are those without. What hangs on the module by forward hooks, such as inserted blocks, is run anew with
-    it. Batch norms count a batch once.
+    The gradients are those without. What hangs on the module by forward hooks, such as inserted blocks, is run anew
+    with it. Batch norms count a batch once.
 
     Args:
         module: The module; it must not change its input in place.

@@ -75,10 +75,11 @@ def load_pretrained(
     A :class:`TorchvisionBackbone` takes what torchvision calls its network's weights, such as ``"KINETICS400_V1"``,
     ``"IMAGENET1K_V2"`` or ``"DEFAULT"``, or a file of its tensors.
 
-    For an :class:`InflatedResNet` four layouts are known by their names: torchvision's ``resnet18`` and ``resnet50``; pytorchvideo's ``c2d_r50`` and
-    ``i3d_r50``; the networks released with Non-local Neural Networks (``.pkl``, blobs of Caffe2, read without running
-    anything but the making of arrays); and our own. Kernels without time, or over a single frame, are repeated over the
-    frames that the backbone's kernel reaches and divided by their number.
+    For an :class:`InflatedResNet` four layouts are known by their names: torchvision's ``resnet18`` and ``resnet50``;
+    pytorchvideo's ``c2d_r50`` and ``i3d_r50``; the networks released with Non-local Neural Networks
+    (``.pkl``, blobs of Caffe2, read without running anything but the making of arrays); and our own. Kernels without
+    time, or over a single frame, are repeated over the frames that the backbone's kernel reaches and divided by their
+    number.
 
     The networks were trained with a mean and deviation of their own: see :class:`InflatedResNet`, whose default is
     that of both Kinetics layouts. The released networks pool without padding (``pool_padding=0``).

@@ -41,7 +41,8 @@ class TorchvisionBackbone(VideoBackbone):
             and shift are learnt all the same.
         gradient_checkpointing: Every block of every layer keeps its input alone for the backward pass and is computed
             anew there: less memory, and more time. A block behind a whole layer is not computed anew.
-        blocks: Blocks to put behind sub-modules, see :func:`insert_blocks`, such as ``{"layer3": RSTGBlock(256, 128)}``.
+        blocks: Blocks to put behind sub-modules, see :func:`insert_blocks`, such as
+            ``{"layer3": RSTGBlock(256, 128)}``.
 
     Shapes:
         - **input:** video :math:`(B, T, 3, H, W)` in [0, 1]

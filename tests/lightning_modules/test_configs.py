@@ -60,7 +60,13 @@ def test_every_config_is_tested_here(configs):
         "demo_backbone",
         "classifying_backbone",
     }
-    folders = {"syncmnist", "something_something", "debug", "pretrain"}  # something_something has tests of its own
+    folders = {
+        "syncmnist",
+        "debug",
+        "pretrain",
+        "something_something",
+        "cluster",
+    }  # the last two have tests of their own
     assert {path.name for path in configs.iterdir()} == {*folders, "demo.yaml"}
 
 

@@ -138,7 +138,8 @@ def loss_and_gradients(network, video, autocast=False):
 
 
 def test_every_row_is_tested_here(configs):
-    assert {path.stem for path in (configs / "something_something").iterdir()} == {"paper", *ROWS}
+    folder = configs / "something_something"
+    assert {path.stem for path in folder.iterdir()} == {"paper", "r2plus1d_18_to_map", *ROWS}
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -177,6 +178,17 @@ def test_gradient_checkpointing_and_bfloat16(network_of, row):
     )
     assert F.cosine_similarity(flat, rounded_flat, dim=0) > 0.99
     assert rounded_flat.norm() == pytest.approx(flat.norm().item(), rel=0.05)
+
+
+def test_torchvisions_network_from_a_config(cli, arguments, configs, tmp_path):
+    file = configs / "something_something/r2plus1d_18_to_map.yaml"
+    _, paper, _, _, *rest = arguments("c2d")
+    run = ("--run_dir", tmp_path / "run", "--model.backbone_weights", "null", "--trainer.max_steps", 1)
+    fit = cli("fit", "--config", paper, "--config", file, *rest, *run)
+    network = fit.model.network
+    assert list(network.backbone.inserted_blocks) == ["layer2", "layer3"]
+    assert network.backbone.network == "r2plus1d_18"
+    assert all(block.norm.weight.any() for block in network.backbone.inserted_blocks.values())  # zero before the step
 
 
 def test_saved_folder_scores_as_the_checkpoint(fitted, tmp_path, capsys):
