@@ -22,8 +22,8 @@ measurements. First the networks as others published them, with their figures in
 backbones ("num_params" and "GFLOPS" of their weights); C2D and I3D ResNet-50 of pytorchvideo's model zoo, counted by
 fvcore, which takes five for each number that a batch norm gives, as these two rows do; what the five non-local blocks
 add to I3D (MMAction2's model zoo: 59.3 without their 43.5; it halves 32 frames twice before res2, and pools behind φ
-and g, where the released networks pool before; counted here as there). Then the rows of `configs/something_something` at
-their own size, which have no published costs."""
+and g, where the released networks pool before; counted here as there). Then the rows of `configs/something_something`
+at their own size, which have no published costs."""
 
 CONFIGS = Path(__file__).parent.parent / "configs/something_something"
 ROWS = (
