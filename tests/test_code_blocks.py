@@ -111,7 +111,9 @@ def configs_of_a_run(word):
     stems = (run[1] or "demo").split("-")
     folder = next(ROOT.glob(f"configs/**/{stems[-1]}.yaml")).parent
     files = [folder / f"{stem}.yaml" for stem in stems]
-    return [str(files[0]), *(argument for file in files[1:] for argument in ("--config", str(file)))]
+    data = ["--data", "data.SomethingSomethingDataModule", "--data.root", "DIR"]  # no config names them
+    given = data if folder.name == "something_something" else []
+    return [str(files[0]), *(argument for file in files[1:] for argument in ("--config", str(file))), *given]
 
 
 @of_program("python", "main.py")
