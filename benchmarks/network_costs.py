@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
+import yaml  # type: ignore[import-untyped]
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models import get_model_weights
@@ -88,11 +88,11 @@ def published_counts() -> list[Count]:
             meta = get_model_weights(name).DEFAULT.meta
             backbone = TorchvisionBackbone(name)  # type: ignore[arg-type]
             costs = summary(classifier(backbone, num_classes), torch.rand(1, num_frames, 3, size, size))
-            clip = f"{num_frames} frames of {size}×{size}" if num_frames > 1 else f"a frame of {size}×{size}"
+            seen = f"{num_frames} frames of {size}×{size}" if num_frames > 1 else f"a frame of {size}×{size}"
             parameters = costs.parameters / 1e6
             counts.append(Count(f"torchvision's {name}: parameters", "10⁶", parameters, meta["num_params"] / 1e6, 6))
             multiply_adds = costs.multiply_adds / 1e9
-            counts.append(Count(f"torchvision's {name}, {clip}: multiply-adds", "10⁹", multiply_adds, meta["_ops"], 3))
+            counts.append(Count(f"torchvision's {name}, {seen}: multiply-adds", "10⁹", multiply_adds, meta["_ops"], 3))
         clip = torch.rand(1, 8, 3, 256, 256)
         for inflation, parameters, multiply_adds in (("c2d", 24.33, 25.89), ("i3d", 28.04, 37.53)):
             network = classifier(InflatedResNet(inflation=inflation), KINETICS_CLASSES)  # type: ignore[arg-type]

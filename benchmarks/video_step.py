@@ -15,6 +15,7 @@ from benchmarks.timing import interleave
 from benchmarks.video_data import HEIGHTS, items, scene_sets
 from data.video import SomethingSomethingDataModule
 from data.video.scenes import write_v1, write_v2
+from data.video.something_something import Version
 from rstg_pyg import RSTGBlock, VideoClassifier
 from rstg_pyg.models import ClassifierHead, GlobalAveragePool, InflatedResNet
 
@@ -51,7 +52,7 @@ def run(settings: Settings) -> Result:
         heights = dict.fromkeys(HEIGHTS, size) if settings.quick else HEIGHTS
         write_v1(scene_sets(num_videos, heights["v1"]), root)
         write_v2(scene_sets(num_videos, heights["v2"]), root)
-        clips = {"JPEG images": "v1", "VP9": "v2"}
+        clips: dict[str, Version] = {"JPEG images": "v1", "VP9": "v2"}
         for name, version in clips.items():
             resize = size if settings.quick else 256
             data = SomethingSomethingDataModule(
