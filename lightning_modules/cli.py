@@ -20,6 +20,7 @@ from lightning_modules.callbacks import (
     LastCheckpoint,
     LearningCurve,
     PredictionWriter,
+    StepSeed,
     Throughput,
 )
 from lightning_modules.csv_log import csv_logger
@@ -141,6 +142,7 @@ class RSTGCLI(LightningCLI):
             board = TensorBoardLogger(folder, name="", version="", default_hp_metric=False)
             kwargs["logger"] = [board, csv_logger(folder, self._resumed_step)]
         callbacks: list[Callback] = [
+            StepSeed(),
             Throughput(),
             LearningCurve(),
             ConfusionFigure(),
