@@ -10,8 +10,10 @@ from torch import nn
 from lightning_modules import DigitPretraining, VideoClassification
 from lightning_modules.optimization import WarmupCosine
 from lightning_modules.pretrained_weights import load_weights
+from rstg_pyg import VideoClassifier
 from rstg_pyg.models import InflatedResNet, NonLocalBlock, SmallCNN, SmallI3D
 from rstg_pyg.models.load_pretrained import BACKBONE_PREFIXES
+from rstg_pyg.models.state_comparison import state_differences
 from rstg_pyg.nn.norm import NodeBatchNorm
 
 VARIANTS = {
@@ -29,6 +31,7 @@ BASELINES = {
     "i3d": ("SmallI3D", "GlobalAveragePool"),
     "non_local": ("SmallI3D", "GlobalAveragePool"),
 }
+SHIPPED = {"1_narrowing": None, "2_three_digits": "rstg-3syncmnist", "3_five_digits": None}
 # A variant or baseline lies over each base in the same way: every base meets some, every one of them meets a base.
 WIDTHS = {"cpu": 128, "paper": 512}
 
@@ -65,9 +68,24 @@ def test_every_config_is_tested_here(configs):
         "demo_backbone",
         "classifying_backbone",
     }
+    assert {path.stem for path in (configs / "shipped").iterdir()} == set(SHIPPED)
     # The last two have tests of their own.
-    folders = {"syncmnist", "debug", "pretrain", "something_something", "cluster"}
+    folders = {"syncmnist", "debug", "pretrain", "shipped", "something_something", "cluster"}
     assert {path.name for path in configs.iterdir()} == {*folders, "demo.yaml"}
+
+
+@pytest.mark.parametrize("training", SHIPPED)
+def test_training_of_the_shipped_models(cli, configs, tmp_path, training):
+    run = instantiate(cli, tmp_path, configs / "demo.yaml", configs / f"shipped/{training}.yaml")
+    data, module = run.datamodule, run.model
+    assert run.trainer.max_epochs * data.epoch_items == data.hparams.train_videos
+    assert data.eval_settings == {"num_digits": 5 if "five" in training else 3, "max_move": 10, "no_pair": 0.0109}
+    assert (data.test_paths is not None) == ("five" in training)
+    assert all(p.requires_grad == (training != "1_narrowing") for p in module.network.backbone.parameters())
+    assert (module.backbone_weights is None) == (module.network_weights is not None) == (training != "1_narrowing")
+    if SHIPPED[training]:
+        weights = VideoClassifier.from_pretrained(SHIPPED[training]).state_dict()
+        assert not state_differences(module.network.state_dict(), weights)
 
 
 @pytest.mark.parametrize(("base", "variant"), over_alternate_bases(VARIANTS))
