@@ -167,7 +167,8 @@ def test_module_takes_the_arguments(line, monkeypatch):
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
     monkeypatch.setattr(sys, "argv", [module, *arguments])
-    if importlib.util.find_spec(f"{module}.__main__"):
+    spec = importlib.util.find_spec(module)
+    if spec is not None and spec.submodule_search_locations is not None:  # a package
         module += ".__main__"
     with pytest.raises(StoppedError):
         runpy.run_module(module, run_name="__main__")
@@ -217,5 +218,5 @@ def test_block_is_in_a_language_tested_here(page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_files_a_page_links_to_are_there(page):
-    for link in re.findall(r"\]\((?!http|#)([^)#]+)[^)]*\)", PAGES[page].read_text()):
+    for link in re.findall(r"\]\((?!http|#)([^)#]+)[^)]*\)", FENCE.sub("", PAGES[page].read_text())):
         assert (PAGES[page].parent / link).is_file(), link
