@@ -7,7 +7,17 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import generator, graph_stack, scaling, space_memory, streaming, training_step, video_data
+from benchmarks import (
+    generator,
+    graph_stack,
+    network_costs,
+    scaling,
+    space_memory,
+    streaming,
+    training_step,
+    video_data,
+    video_step,
+)
 from benchmarks.report import read_results, write_report, write_results
 from benchmarks.results import Result
 from benchmarks.settings import Settings, describe_machine
@@ -21,6 +31,8 @@ BENCHMARKS: dict[str, Callable[[Settings], Result]] = {
     "training_step": training_step.run,
     "generator": generator.run,
     "video_data": video_data.run,
+    "video_step": video_step.run,
+    "network_costs": network_costs.run,
 }
 REPOSITORY = Path(__file__).parent.parent
 

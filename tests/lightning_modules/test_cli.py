@@ -6,6 +6,7 @@ import pytest
 import torch
 import yaml
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from safetensors.torch import save_file
 
 from lightning_modules import VideoClassification
 from lightning_modules.cli import claim_folder, default_precision
@@ -51,6 +52,16 @@ def test_data_tells_the_model_its_classes_and_channels(fitted):
     assert run.model.num_classes == run.datamodule.num_classes == 46
     assert run.model.network.head[-1].out_features == 46
     assert run.model.network.backbone.in_channels == run.datamodule.channels
+
+
+def test_folder_with_the_weights_gives_the_same_scores(cli, fitted, tmp_path):
+    folder, fit = fitted
+    save_file(fit.model.network.state_dict(), tmp_path / "model.safetensors")
+    scores = [
+        cli("test", "--config", folder / "config.yaml", "--ckpt_path", given).trainer.logged_metrics
+        for given in ("last", tmp_path)
+    ]
+    assert scores[0] == scores[1]
 
 
 @pytest.mark.parametrize("subcommand", ["validate", "test"])
