@@ -62,6 +62,6 @@ def test_what_cannot_be_exported(model):
     with pytest.raises(ValueError, match=r"Expected 'model' to have a graph over the clip alone .* BoxRSTGToVec"):
         export_program(boxes, "clip", CLIP)
     i3d = SmallI3D(1, widths=(2, 4), blocks=(1, 1))
-    over_time = VideoClassifier(i3d, RSTGToVec(i3d.out_channels, 4), ClassifierHead(4, 3)).eval()
+    over_time = VideoClassifier(i3d, RSTGToVec(channels=i3d.out_channels, node_channels=4), ClassifierHead(4, 3)).eval()
     with pytest.raises(ValueError, match=r"backbone that reads every frame by itself .* SmallI3D"):
         export_program(over_time, "step", [8, 1, 24, 24])
