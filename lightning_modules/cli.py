@@ -223,8 +223,8 @@ def claim_folder(run_dir: str) -> str:
         folder = f"{run_dir}-{count}"
     if folder != run_dir:
         rank_zero_info(
-            f"{run_dir} holds a run already: this one goes to {folder} "
-            "(with --ckpt_path last it would go on with the other)"
+            f"{run_dir} is another run's: this one goes to {folder} "
+            "(with --ckpt_path last it would go on with the other, if that has a checkpoint)"
         )
     return folder
 

@@ -104,7 +104,11 @@ class _Clip(nn.Module):
         return self.classifier(clip)
 
 
-class _Step(_Clip):
+class _Step(nn.Module):
+    def __init__(self, classifier: VideoClassifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
     def forward(self, frame: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         logits, state = self.classifier.step(frame, state)
         return logits, *state
