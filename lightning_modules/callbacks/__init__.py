@@ -1,5 +1,6 @@
 """Callbacks: what a run shows and leaves in its folder."""
 
+from lightning_modules.callbacks.accuracy_within_pairs import AccuracyWithinPairs
 from lightning_modules.callbacks.attention_figure import AttentionFigure
 from lightning_modules.callbacks.backbone_export import BackboneExport
 from lightning_modules.callbacks.comparison import Comparison
@@ -10,6 +11,7 @@ from lightning_modules.callbacks.prediction_writer import PredictionWriter
 from lightning_modules.callbacks.throughput import Throughput
 
 __all__ = [
+    "AccuracyWithinPairs",
     "AttentionFigure",
     "BackboneExport",
     "Comparison",
