@@ -3,8 +3,9 @@
 # make bench      measure everything and write docs/performance.md; some of it: make bench ARGS="graph_stack streaming"
 # make table1 MNIST=DIR  train and test all rows of the results table, or go on where it was stopped, and write
 #                 docs/results.md; one row: make table1 MNIST=DIR ROW=all_temp; two trainings at a time: JOBS=2
-# make notebooks  run the notebooks anew and keep their outputs
-# make venv       the environment both need, in .venv
+# make notebooks  run the notebooks anew and keep their outputs; one: make notebooks NOTEBOOKS=notebooks/4_video_network.ipynb
+# make docs       build the site of docs/ in build/docs, and stop at the first warning
+# make venv       the environment they need, in .venv
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -18,7 +19,7 @@ export MALLOC_MMAP_THRESHOLD_ ?= 4294967296
 export MALLOC_TRIM_THRESHOLD_ ?= 17179869184
 export MALLOC_TOP_PAD_ ?= 268435456
 
-.PHONY: demo test bench table1 notebooks venv lint
+.PHONY: demo test bench table1 notebooks docs venv lint
 
 venv: .venv/installed
 
@@ -48,7 +49,15 @@ table1: venv
 
 notebooks: venv
 	PYTHONWARNINGS=ignore $(BIN)/jupyter-execute --inplace --NotebookClient.record_timing=False \
-		--NotebookClient.coalesce_streams=True notebooks/*.ipynb
+		--NotebookClient.coalesce_streams=True $(or $(NOTEBOOKS),notebooks/*.ipynb)
+
+.venv/installed-docs: .venv/installed
+	$(BIN)/pip install --quiet --no-build-isolation -c constraints.txt -e ".[docs]"
+	@touch $@
+
+docs: .venv/installed-docs
+	$(BIN)/python -W ignore -m sphinx --quiet --fail-on-warning --builder html docs build/docs
+	@echo "See build/docs/index.html"
 
 demo: venv
 	@if [ -e runs/demo/checkpoints/last.ckpt ]; then \

@@ -55,8 +55,9 @@ class _DigitDataModule(StreamDataModule):
 class SyncMNISTDataModule(_DigitDataModule):
     """SyncMNIST: a stream of training videos, and fixed validation and test sets.
 
-    Batches are (video uint8 [B, T, 1, S, S], label int64 [B]). Training walks the stream in order: epoch e has the
-    videos from e * `epoch_videos` on, modulo `train_videos`. The digits of the three splits are different images.
+    Batches are (video uint8 [B, T, 1, S, S], label int64 [B]), or with `boxes` (video, boxes float32 [B, T, n, 4],
+    label): see :class:`~data.SyncMNIST`. Training walks the stream in order: epoch e has the videos from e *
+    `epoch_videos` on, modulo `train_videos`. The digits of the three splits are different images.
 
     Args:
         num_digits: Digits in a training video, 2-10, or a table of (index, value) pairs: see :class:`~data.SyncMNIST`.
@@ -81,6 +82,7 @@ class SyncMNISTDataModule(_DigitDataModule):
         root: The directory of the full data set, as torchvision lays it out.
         download: Whether to download the full data set to `root`.
         seed: The seed of all videos.
+        boxes: Whether batches hold the boxes of the digits.
 
     Raises:
         ValueError: If an argument is out of range. Files are read, and found missing or damaged, in :meth:`setup`.
@@ -111,6 +113,7 @@ class SyncMNISTDataModule(_DigitDataModule):
         root: str | None = None,
         download: bool = False,
         seed: int = 0,
+        boxes: bool = False,
     ) -> None:
         items = {"train": train_videos, "val": val_videos, "test": test_videos}
         super().__init__(batch_size, num_workers, source, root, download, items, epoch_videos, unit="videos")
@@ -126,12 +129,13 @@ class SyncMNISTDataModule(_DigitDataModule):
         make_curricula(**self.eval_settings, prefix="eval_")
         self.test_paths = str(PUBLISHED_TEST_PATHS) if test_paths == "published" else test_paths
         self.seed = seed
+        self.boxes = boxes
 
     def make_dataset(self, split: Split) -> SyncMNIST:
         """Makes the videos of a split."""
         digits = self.digits(split)
         if split == "test" and self.test_paths is not None:
-            dataset = SyncMNIST.from_paths(self.test_paths, digits, self.frame_size, self.canvas_size)
+            dataset = SyncMNIST.from_paths(self.test_paths, digits, self.frame_size, self.canvas_size, self.boxes)
             if dataset.num_frames != self.num_frames:
                 raise ValueError(
                     f"Expected 'num_frames' to be {dataset.num_frames}, as in {self.test_paths} (got {self.num_frames})"
@@ -144,6 +148,7 @@ class SyncMNISTDataModule(_DigitDataModule):
             canvas_size=self.canvas_size,
             num_videos=self.num_items[split],
             seed=self.seed,
+            boxes=self.boxes,
             **(self.train_settings if split == "train" else self.eval_settings),
         )
 

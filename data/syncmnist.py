@@ -13,10 +13,10 @@ from data.batches import StackedItems
 from data.curriculum import Curriculum, Table
 from data.digits import DigitImages
 from data.pair_labels import NUM_CLASSES
-from data.rendering import render
+from data.rendering import DIGIT_SIZE, render
 from data.sync_paths import PROBABILITY_UNITS, RandomPaths, RecordedPaths, SyncPaths
 
-Item = tuple[Tensor, int]
+Item = tuple[Tensor, int] | tuple[Tensor, Tensor, int]
 
 
 class SyncMNIST(Dataset[Item]):
@@ -33,6 +33,8 @@ class SyncMNIST(Dataset[Item]):
     Shapes:
         - **item:** video uint8 :math:`(T, 1, S, S)`, label int
         - **batch:** video uint8 :math:`(B, T, 1, S, S)`, label int64 :math:`(B,)`
+        - with ``boxes``, between the two: float32 :math:`(T, n, 4)`, in a batch :math:`(B, T, n, 4)`, the digits' boxes
+          (y0, x0, y1, x1) in shares of the frame, NaN in the places of digits that a video does not show
 
     Args:
         digits: The images to draw from; their split is the split of the videos.
@@ -45,6 +47,7 @@ class SyncMNIST(Dataset[Item]):
         no_pair: The probability that a video has no synchronous pair.
         num_videos: The length of the dataset.
         seed: The seed, in [0, 2^64).
+        boxes: Whether items hold the boxes of the digits.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -66,6 +69,7 @@ class SyncMNIST(Dataset[Item]):
         no_pair: float | Table = 1 / 92,
         num_videos: int = 600_000,
         seed: int = 0,
+        boxes: bool = False,
     ) -> None:
         check_sizes(num_frames=num_frames, frame_size=frame_size, canvas_size=canvas_size, num_videos=num_videos)
         self.digits = digits
@@ -73,6 +77,7 @@ class SyncMNIST(Dataset[Item]):
         self.frame_size = frame_size
         self.canvas_size = canvas_size
         self.num_videos = num_videos
+        self.with_boxes = boxes
         self._paths: RandomPaths | RecordedPaths = RandomPaths(
             digits,
             num_frames=num_frames,
@@ -83,7 +88,12 @@ class SyncMNIST(Dataset[Item]):
 
     @classmethod
     def from_paths(
-        cls, path: str | Path, digits: DigitImages, frame_size: int = 64, canvas_size: int = 100
+        cls,
+        path: str | Path,
+        digits: DigitImages,
+        frame_size: int = 64,
+        canvas_size: int = 100,
+        boxes: bool = False,
     ) -> "SyncMNIST":
         """The videos whose paths are recorded in an npz file, such as the published 5SyncMNIST test set.
 
@@ -92,6 +102,7 @@ class SyncMNIST(Dataset[Item]):
             digits: The full MNIST test set, ``DigitImages("test", "mnist", root=...)``.
             frame_size: Side of a frame in pixels.
             canvas_size: Side of the canvas in pixels.
+            boxes: Whether items hold the boxes of the digits.
 
         Raises:
             FileNotFoundError: If there is no such file.
@@ -100,7 +111,7 @@ class SyncMNIST(Dataset[Item]):
         check_sizes(frame_size=frame_size, canvas_size=canvas_size)
         paths = RecordedPaths(path, digits, canvas_size)
         num_videos, num_frames, num_digits = paths.coords.shape[:3]
-        dataset = cls(digits, num_digits, num_frames, frame_size, canvas_size, num_videos=num_videos)
+        dataset = cls(digits, num_digits, num_frames, frame_size, canvas_size, num_videos=num_videos, boxes=boxes)
         dataset._paths = paths
         return dataset
 
@@ -117,15 +128,23 @@ class SyncMNIST(Dataset[Item]):
             check_index(index, len(self))
         return self._paths(indices)
 
-    def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The videos at `indices`, uint8 (B, T, 1, S, S), and their labels, int64 (B,)."""
+    def boxes(self, paths: SyncPaths) -> Tensor:
+        """The boxes of the digits, float32 (B, T, n, 4), NaN in the places of digits that a video does not show."""
+        corner = torch.from_numpy(paths.coords)
+        box = torch.cat([corner, corner + DIGIT_SIZE], dim=-1) / self.canvas_size
+        absent = torch.from_numpy(paths.digit_index < 0)
+        return box.masked_fill(absent[:, None, :, None], math.nan)
+
+    def batch(self, indices: Sequence[int]) -> tuple[Tensor, ...]:
+        """The videos at `indices`, uint8 (B, T, 1, S, S), their boxes if wanted, and their labels, int64 (B,)."""
         paths = self.paths(indices)
         frames = render(self.digits.images, paths.digit_index, paths.coords, self.canvas_size, self.frame_size)
-        return torch.from_numpy(frames).unsqueeze(2), torch.from_numpy(paths.label)
+        boxes = [self.boxes(paths)] if self.with_boxes else []
+        return torch.from_numpy(frames).unsqueeze(2), *boxes, torch.from_numpy(paths.label)
 
     def __getitem__(self, index: int) -> Item:
-        video, label = self.batch([index])
-        return video[0], int(label)
+        *fields, label = self.batch([index])
+        return *(field[0] for field in fields), int(label)
 
     def __getitems__(self, indices: Sequence[int]) -> list[Item]:
         return StackedItems(self.batch(indices))

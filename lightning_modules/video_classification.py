@@ -18,7 +18,7 @@ from lightning_modules.pretrained_weights import NETWORK_PREFIXES, load_weights
 from rstg_pyg.models import InflatedResNet, load_pretrained
 from rstg_pyg.models.load_pretrained import BACKBONE_PREFIXES
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]  # boxes come between video and label
 TRAIN_ACCURACY_WINDOW = 20  # batches
 
 
@@ -92,11 +92,12 @@ class VideoClassification(LightningModule):
             else:
                 rank_zero_info(load_weights(module, path, name, prefixes))
 
-    def forward(self, video: Tensor) -> Tensor:
+    def forward(self, video: Tensor, boxes: Tensor | None = None) -> Tensor:
         """Classify videos.
 
         Args:
             video: ``[B, T, channels, H, W]``, uint8 or floating point in [0, 1].
+            boxes: ``[B, T, n, 4]`` tracked boxes, for a network that takes them.
 
         Returns:
             ``[B, num_classes]`` logits.
@@ -104,27 +105,29 @@ class VideoClassification(LightningModule):
         Raises:
             ValueError: If the network has another number of classes.
         """
-        logits = self.network(to_unit_range(video))
+        video = to_unit_range(video)
+        logits = self.network(video) if boxes is None else self.network(video, boxes=boxes)
         if logits.size(-1) != self.num_classes:
             raise ValueError(f"Expected 'network' to give {self.num_classes} classes (got {logits.size(-1)})")
         return logits
 
-    def view_logits(self, video: Tensor) -> Tensor:
+    def view_logits(self, video: Tensor, boxes: Tensor | None = None) -> Tensor:
         """Classify every view of videos, one view at a time to save memory.
 
         Args:
             video: ``[B, V, T, channels, H, W]``, or ``[B, T, channels, H, W]`` for one view, as in :meth:`forward`.
+            boxes: See :meth:`forward`; videos with boxes have one view.
 
         Returns:
             ``[V, B, num_classes]`` logits. Their mean over the views is the score of a video.
         """
         views = video.unbind(dim=1) if video.dim() == 6 else [video]
-        return torch.stack([self(view) for view in views])
+        return torch.stack([self(view, boxes) for view in views])
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Check the batch's values while it is on the host."""
-        video, label = batch
-        many_views = video.dim() == 6 and (self.trainer.testing or self.trainer.predicting)
+        video, *boxes, label = batch
+        many_views = video.dim() == 6 and not boxes and (self.trainer.testing or self.trainer.predicting)
         check_images(video, name="video", shape=f"[B, {'V, ' if many_views else ''}T, channels, H, W]")
         if not self.trainer.predicting:  # what is to be predicted may have no label
             check_labels(label, self.num_classes)
@@ -136,8 +139,8 @@ class VideoClassification(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch."""
-        video, label = batch
-        logits = self(video)
+        video, *boxes, label = batch
+        logits = self(video, *boxes)
         loss = F.cross_entropy(logits, label)
         self.train_accuracies.append((logits.argmax(dim=-1) == label).float().mean())
         self.log("train/loss", loss, prog_bar=True)
@@ -150,8 +153,8 @@ class VideoClassification(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Count a batch of the validation set, and give its logits ``[1, B, num_classes]``."""
-        video, label = batch
-        views = self.view_logits(video)
+        video, *boxes, label = batch
+        views = self.view_logits(video, *boxes)
         self._count(views.mean(dim=0), label, "val", self.val_accuracies)
         return views
 
@@ -161,8 +164,8 @@ class VideoClassification(LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Count a batch of the test set, and give the logits ``[V, B, num_classes]`` of all views."""
-        video, label = batch
-        views = self.view_logits(video)
+        video, *boxes, label = batch
+        views = self.view_logits(video, *boxes)
         self._count(views.mean(dim=0), label, "test", self.test_accuracies)
         self.test_confusion.update(views.mean(dim=0), label)
         if len(views) > 1:
@@ -172,8 +175,8 @@ class VideoClassification(LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Probabilities ``[B, num_classes]`` of a batch, and its labels ``[B]``, negative where there are none."""
-        video, label = batch
-        return {"probabilities": self.view_logits(video).mean(dim=0).float().softmax(dim=-1), "labels": label}
+        video, *boxes, label = batch
+        return {"probabilities": self.view_logits(video, *boxes).mean(dim=0).float().softmax(dim=-1), "labels": label}
 
     def configure_optimizers(self) -> dict:
         """Build the injected optimiser and schedule."""

@@ -60,7 +60,7 @@ class VideoDataModule(StreamDataModule):
     Raises:
         ValueError: If an argument is out of range, or an annotation is damaged.
         FileNotFoundError: If an annotation is missing. Videos are looked at when they are read
-            (:func:`~data.video.check_data.check_data` looks at all).
+            (:func:`~data.video.check_videos` looks at all).
     """
 
     channels = 3

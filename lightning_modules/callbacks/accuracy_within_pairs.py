@@ -47,7 +47,7 @@ class AccuracyWithinPairs(Callback):
     ) -> None:
         """Count a batch."""
         views: Tensor = outputs
-        _, label = batch
+        label = batch[-1]
         self.all_views.update(views.mean(dim=0), label)
         if len(views) > 1:
             self.center_view.update(views[0], label)

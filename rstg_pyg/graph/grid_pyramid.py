@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from rstg_pyg.graph.position_map import POS_MAP_SIZE, smooth_coverage
+
 Scale = int | Sequence[int]
 
 
@@ -105,7 +107,7 @@ class GridPyramid(nn.Module):
         columns = horizontal.to(dtype) / self._grid[:, 1, None]
         return rows[:, :, None] * columns[:, None, :]
 
-    def pos_map(self, size: int = 6, sigma: float = 1.0) -> Tensor:
+    def pos_map(self, size: int = POS_MAP_SIZE, sigma: float = 1.0) -> Tensor:
         """Position map of every node (paper §2.1, "Position-aware messages").
 
         Args:
@@ -120,16 +122,7 @@ class GridPyramid(nn.Module):
         """
         if size < 1:
             raise ValueError(f"Expected 'size' to be positive (got {size})")
-        if sigma < 0:
-            raise ValueError(f"Expected 'sigma' to be non-negative (got {sigma})")
-        coverage = self._coverage((size, size), self.box.dtype)
-        if sigma > 0:
-            offsets = torch.arange(-2, 3, device=coverage.device, dtype=coverage.dtype)
-            taps = torch.exp(-(offsets**2) / (2 * sigma**2))
-            taps = taps / taps.sum()
-            kernel = (taps[:, None] * taps[None, :])[None, None]
-            coverage = nn.functional.conv2d(coverage[:, None], kernel, padding=2)[:, 0]
-        return coverage.flatten(start_dim=1)
+        return smooth_coverage(self._coverage((size, size), self.box.dtype), sigma)
 
     def pool(self, volume: Tensor) -> Tensor:
         """Average the feature map over each node's region, exactly.

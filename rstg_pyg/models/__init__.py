@@ -1,5 +1,6 @@
 """Backbones, the paper's baselines and the video classifier that joins backbone, graph and head."""
 
+from rstg_pyg.models.box_rstg_to_vec import BoxRSTGToVec
 from rstg_pyg.models.conv_net_lstm import ConvNetLSTM
 from rstg_pyg.models.frame_by_frame import FrameByFrame
 from rstg_pyg.models.global_average_pool import GlobalAveragePool
@@ -14,6 +15,7 @@ from rstg_pyg.models.small_i3d import SmallI3D
 from rstg_pyg.models.video_classifier import ClassifierHead, VideoClassifier
 
 __all__ = [
+    "BoxRSTGToVec",
     "ClassifierHead",
     "ConvNetLSTM",
     "FrameByFrame",

@@ -54,8 +54,8 @@ class VideoClassifier(nn.Module):
     Args:
         backbone: ``[B, T, channels, H, W]`` video in [0, 1] → ``[B, T, C, h, w]`` features.
         graph: Features → ``[B, D]`` vector, such as :class:`rstg_pyg.nn.RSTGToVec`, or a baseline in its place
-            (:class:`MeanPoolLSTM`, :class:`ConvNetLSTM`, :class:`GlobalAveragePool`); it is given ``lengths`` and
-            ``return_attention_weights`` only where :meth:`forward` is.
+            (:class:`MeanPoolLSTM`, :class:`ConvNetLSTM`, :class:`GlobalAveragePool`); it is given ``lengths``,
+            ``boxes`` and ``return_attention_weights`` only where :meth:`forward` is.
         head: Vector → ``[B, classes]`` logits.
 
     Shapes:
@@ -154,7 +154,11 @@ class VideoClassifier(nn.Module):
         write_folder(folder, self.config, copy, card)
 
     def forward(
-        self, video: Tensor, lengths: Tensor | None = None, return_attention_weights: bool = False
+        self,
+        video: Tensor,
+        lengths: Tensor | None = None,
+        return_attention_weights: bool = False,
+        boxes: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Classify clips.
 
@@ -162,6 +166,7 @@ class VideoClassifier(nn.Module):
             video: ``[B, T, channels, H, W]`` in [0, 1].
             lengths: ``[B]`` int64, valid frames of each clip.
             return_attention_weights: Also return the attention ``[B, T, K, E]``.
+            boxes: ``[B, T, n, 4]`` tracked boxes, for a graph that takes them (:class:`BoxRSTGToVec`).
 
         Returns:
             ``[B, classes]`` logits, with the attention if asked for.
@@ -174,7 +179,8 @@ class VideoClassifier(nn.Module):
         if not video.is_floating_point():
             raise ValueError(f"Expected 'video' to be of floating point type, in [0, 1] (got {video.dtype})")
         features = self.backbone(video)
-        options = {} if lengths is None else {"lengths": lengths}
+        given = {"lengths": lengths, "boxes": boxes}
+        options = {name: value for name, value in given.items() if value is not None}
         if return_attention_weights:
             vector, alpha = self.graph(features, return_attention_weights=True, **options)
             return self.head(vector), alpha

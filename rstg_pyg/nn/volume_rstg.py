@@ -7,10 +7,9 @@ from torch import Tensor, nn
 
 from rstg_pyg.graph import GridPyramid
 from rstg_pyg.graph.grid_pyramid import Scale
+from rstg_pyg.graph.position_map import POS_MAP_SIZE
 from rstg_pyg.nn.rstg import RSTG
 from rstg_pyg.nn.time_stage import State
-
-POS_MAP_SIZE = 6
 
 
 class VolumeRSTG(nn.Module):

@@ -42,6 +42,25 @@ def test_the_videos_are_those_of_this_release(first_videos):
     assert hashlib.sha256(video[:8].numpy().tobytes()).hexdigest()[:16] == PINNED_HASH
 
 
+def test_boxes_hold_all_ink_and_leave_the_videos_as_they_are(digits):
+    curriculum = [[0, 2], [1, 2], [2, 3]]  # two digits in the first two videos
+    plain, boxed = (SyncMNIST(digits, curriculum, frame_size=100, num_videos=6, boxes=b) for b in (False, True))
+    video, boxes, label = boxed.batch(range(6))
+    assert torch.equal(video, plain.batch(range(6))[0])
+    assert torch.equal(label, plain.batch(range(6))[1])
+    assert boxes.shape == (6, 10, 3, 4)
+    assert boxes.isnan().all(dim=(1, 3)).nonzero().tolist() == [[0, 2], [1, 2]]
+    inside = torch.zeros(6, 10, 100, 100, dtype=torch.bool)
+    for b, t, k in (~boxes.isnan().any(dim=-1)).nonzero().tolist():
+        y0, x0, y1, x1 = (boxes[b, t, k] * 100).round().int().tolist()
+        inside[b, t, y0:y1, x0:x1] = True
+        assert video[b, t, 0, y0:y1, x0:x1].max() > 200
+    assert (video[:, :, 0][~inside] == 0).all()
+    item = boxed[3]
+    assert torch.equal(item[1], boxes[3])
+    assert item[2] == int(label[3])
+
+
 @settings(max_examples=15, deadline=None)
 @given(indices=st.lists(st.integers(0, 47), min_size=1, max_size=12))
 def test_any_batch_holds_the_same_videos(dataset, first_videos, indices):

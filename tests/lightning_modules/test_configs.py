@@ -62,6 +62,7 @@ def test_every_config_is_tested_here(configs):
         "paper",
         "cpu",
         "table1",
+        "boxes",
         *VARIANTS,
         *BASELINES,
     }
@@ -107,6 +108,33 @@ def test_baseline_over_base(cli, configs, tmp_path, base, width, baseline):
     assert network.backbone.in_channels == run.datamodule.channels
     assert network(torch.zeros(1, 2, 1, 64, 64)).shape == (1, 46)
     assert run.datamodule.hparams.train_videos == 600_000
+
+
+def test_boxes_over_the_tables_config(cli, configs, tmp_path):
+    run = instantiate(cli, tmp_path, configs / "syncmnist/table1.yaml", configs / "syncmnist/boxes.yaml")
+    grid = instantiate(
+        cli, tmp_path, configs / "syncmnist/table1.yaml", configs / "syncmnist/positional_all_temp.yaml"
+    ).model.network.graph.rstg
+    boxes = run.model.network.graph.tracks.rstg
+    # The same graph, but for what a node starts from: its place and motion besides.
+    assert boxes.in_channels == grid.in_channels + 8
+    shapes = [{k: v.shape for k, v in rstg.state_dict().items() if "lin_in" not in k} for rstg in (boxes, grid)]
+    assert shapes[0] == shapes[1]
+
+
+def test_boxes_are_trained_tested_and_predicted(cli, configs, tmp_path):
+    files = (configs / "syncmnist/cpu.yaml", configs / "syncmnist/boxes.yaml", Path(__file__).parent / "tiny.yaml")
+    arguments = [argument for file in files for argument in ("--config", file)]
+    arguments += ["--run_dir", tmp_path / "run", "--data.num_digits", "[[0, 2], [4, 2], [5, 3]]"]
+    run = cli("fit", *arguments, "--trainer.limit_train_batches", 2)
+    assert run.trainer.global_step == 2
+    boxes = next(iter(run.datamodule.train_dataloader()))[1]
+    assert boxes.shape == (4, 3, 3, 4)
+    assert boxes[..., 2, :].isnan().all()  # the first batch has videos of two digits alone
+    run = cli("test", *arguments, "--ckpt_path", "last")
+    assert 0 <= run.trainer.callback_metrics["test/acc"] <= 1
+    cli("predict", *arguments, "--ckpt_path", "last")
+    assert (tmp_path / "run/predict/predictions.npz").is_file()
 
 
 def test_i3d_is_as_large_as_the_graph(cli, configs, tmp_path):

@@ -1,0 +1,65 @@
+"""Boxes as nodes of a classifier: places are numbers only, clips do not meet, absent boxes are absent."""
+
+import math
+
+import pytest
+import torch
+
+from rstg_pyg import VideoClassifier
+from rstg_pyg.models import BoxRSTGToVec, ClassifierHead, SmallCNN
+
+
+@pytest.fixture
+def graph():
+    return BoxRSTGToVec(channels=3, node_channels=4, num_iterations=1).double()
+
+
+def make_boxes(*shape):
+    corner = torch.rand(*shape, 2).double() * 0.6
+    return torch.cat([corner, corner + 0.3], dim=-1)
+
+
+def test_batch_equals_one_by_one_and_the_order_of_boxes_does_not_matter(graph):
+    volume, boxes = torch.rand(2, 3, 3, 5, 5).double(), make_boxes(2, 3, 4)
+    boxes[0, 1:, 2] = math.nan  # leaves
+    boxes[1, :2, 0] = math.nan  # comes late
+    boxes[1, :, 3] = math.nan  # is never there
+    expected = torch.cat([graph(volume[b : b + 1], boxes[b : b + 1]) for b in range(2)])
+    torch.testing.assert_close(graph(volume, boxes), expected)
+    torch.testing.assert_close(graph(volume, boxes[:, :, [2, 0, 3, 1]]), expected)
+    torch.testing.assert_close(graph(volume[1:], boxes[1:, :, :3]), expected[1:])
+    assert (graph(volume, boxes.index_fill(0, torch.tensor(0), math.nan))[0] == 0).all()  # a clip without boxes
+
+
+def test_motion_and_position_are_seen_where_asked_for():
+    volume, boxes = torch.ones(1, 2, 3, 5, 5).double(), make_boxes(1, 2, 2)
+    for options in ({"motion": False}, {"positional": False}, {"readout": "mean"}, {"schedule": "space_only"}):
+        graph = BoxRSTGToVec(channels=3, node_channels=4, num_iterations=1, **options).double()
+        moved = boxes.clone()
+        moved[:, 1, 1] += 0.05
+        assert not torch.equal(graph(volume, boxes), graph(volume, moved))
+    assert BoxRSTGToVec(3, 4).tracks.rstg.in_channels == 11
+    assert BoxRSTGToVec(3, 4, motion=False).tracks.rstg.in_channels == 7
+    assert BoxRSTGToVec(3, 4, schedule="space_only").readout.readout == "mean"
+
+
+def test_classifier_hands_boxes_to_its_graph():
+    network = VideoClassifier(SmallCNN(1, (2, 3)), BoxRSTGToVec(3, 4), ClassifierHead(4, 5)).eval()
+    video, boxes = torch.rand(2, 3, 1, 16, 16), make_boxes(2, 3, 2).float()
+    expected = network.head(network.graph(network.backbone(video), boxes))
+    torch.testing.assert_close(network(video, boxes=boxes), expected)
+    with pytest.raises(ValueError, match=r"Expected 'boxes' to be of shape \[2, 3, 'n', 4\] \(got None\)"):
+        network(video)
+
+
+def test_errors(graph):
+    volume, boxes = torch.rand(1, 2, 3, 5, 5).double(), make_boxes(1, 2, 2)
+    with pytest.raises(
+        ValueError, match=r"Expected 'volume' to be of shape \[B, T, 3, H, W\] \(got \[1, 2, 2, 5, 5\]\)"
+    ):
+        graph(volume[:, :, :2], boxes)
+    with pytest.raises(ValueError, match=r"Expected 'boxes' to be of shape \[1, 2, 'n', 4\] \(got \[1, 1, 2, 4\]\)"):
+        graph(volume, boxes[:, :1])
+    boxes[0, 0, 0, 1] = math.nan  # half a box is none that is absent
+    with pytest.raises(ValueError, match=r"Expected 'box' to hold"):
+        graph(volume, boxes)
