@@ -7,6 +7,7 @@ from pytorch_lightning.cli import ReduceLROnPlateau
 from safetensors.torch import save_file
 from torch import nn
 
+from data.video.scenes import SceneSet, write_v1
 from lightning_modules import DigitPretraining, VideoClassification
 from lightning_modules.optimization import WarmupCosine
 from lightning_modules.pretrained_weights import load_weights
@@ -41,6 +42,14 @@ SOMETHING_SOMETHING = {
     "i3d_to_map_res4": ("i3d", 0, ["res4/4"], GlobalAveragePool),
     "i3d_to_map_res3_res4": ("i3d", 0, ["res3/2", "res4/4"], GlobalAveragePool),
 }
+# The same, on generated scenes.
+SCENES = {
+    "c2d": ("c2d", 0, [], GlobalAveragePool),
+    "c2d_to_vec": ("c2d", 0, [], PooledRSTGToVec),
+    "i3d": ("i3d", 0, [], GlobalAveragePool),
+    "i3d_to_map_res3_res4": ("i3d", 0, ["res3/0", "res4/0"], GlobalAveragePool),
+    "non_local": ("i3d", 2, [], GlobalAveragePool),
+}
 BASES = pytest.mark.parametrize(("base", "width"), [("cpu", 128), ("paper", 512)])
 
 
@@ -73,7 +82,8 @@ def test_every_config_is_tested_here(configs):
         "classifying_backbone",
     }
     assert {path.stem for path in (configs / "something_something").iterdir()} == {"paper", *SOMETHING_SOMETHING}
-    folders = {"syncmnist", "something_something", "debug", "pretrain"}
+    assert {path.stem for path in (configs / "scenes").iterdir()} == {"base", *SCENES}
+    folders = {"syncmnist", "something_something", "scenes", "debug", "pretrain"}
     assert {path.name for path in configs.iterdir()} == {*folders, "demo.yaml"}
 
 
@@ -273,10 +283,27 @@ def test_demo_starts_from_the_backbone_that_is_shipped(cli, configs, tmp_path, m
 
 
 @pytest.mark.parametrize(
-    "file", ["syncmnist/*.yaml", "something_something/*.yaml", "debug/*.yaml", "pretrain/*.yaml", "demo.yaml"]
+    "file",
+    ["syncmnist/*.yaml", "something_something/*.yaml", "scenes/*.yaml", "debug/*.yaml", "pretrain/*.yaml", "demo.yaml"],
 )
 def test_config_says_what_it_is_and_how_to_run_it(configs, file):
     for path in configs.glob(file):
         comment = [line for line in path.read_text().splitlines() if line.startswith("#")]
         assert len(comment) >= 2
         assert any("python main.py fit --config configs/" in line for line in comment)
+
+
+@pytest.mark.parametrize("row", SCENES)
+def test_scenes(cli, configs, tmp_path, row):
+    write_v1({"train": SceneSet("train", 1, height=16, seconds=(0.1, 0.1))}, tmp_path)
+    (tmp_path / "data.yaml").write_text(yaml.safe_dump({"data": {"init_args": {"root": str(tmp_path)}}}))
+    run = instantiate(
+        cli, tmp_path, configs / "scenes/base.yaml", configs / f"scenes/{row}.yaml", tmp_path / "data.yaml"
+    )
+    network = run.model.network.eval()
+    inflation, num_non_local, places, graph = SCENES[row]
+    assert network.backbone.stem[0].kernel_size == (5 if inflation == "i3d" else 1, 7, 7)
+    assert sum(isinstance(module, NonLocalBlock) for module in network.modules()) == num_non_local
+    assert list(getattr(network.backbone, "inserted_blocks", {})) == places
+    assert type(network.graph) is graph
+    assert network(torch.rand(1, 2, 3, 64, 64)).shape == (1, 8)
