@@ -5,11 +5,11 @@ python -m experiments [ROW ...] --mnist DIR
 
 import argparse
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from experiments.plan import Plan
+from experiments.plan import best_rate, few_digits, from_scratch, further_seeds, many_digits, searches
 from experiments.protocol import ROWS
 from experiments.report import write_report
 from experiments.runs import REPOSITORY, RUNS, Figures, Run, Workshop
@@ -37,21 +37,28 @@ def main() -> None:
             )
         threads = max(1, (os.cpu_count() or 1) // options.jobs)
         workshop = Workshop(options.runs.resolve(), options.mnist.resolve(), threads)
-        make(Plan([row for row in ROWS if not options.rows or row in options.rows]), workshop, options.jobs)
+        make(options.rows or list(ROWS), announced(workshop.figures), options.jobs)
     print(f"Wrote {write_report()}")
 
 
-def make(plan: Plan, workshop: Workshop, jobs: int) -> None:
-    """Make all runs of a plan, stage by stage."""
+def make(rows: Sequence[str], figures: Callable[[Run], Figures], jobs: int) -> None:
+    """Make all runs of some rows: each row once on three digits, then on five, then what stands beside."""
+    rates: dict[str, float] = {}
+
+    def begin(row: str) -> None:
+        rates[row] = best_rate([figures(run) for run in searches(row)])
+        figures(few_digits(row, rates[row]))
+
+    def go_on(row: str) -> None:
+        figures(many_digits(row, rates[row]))
+
+    def complete(row: str) -> None:
+        for run in [*from_scratch(row, rates[row]), *further_seeds(row, rates[row])]:
+            figures(run)
+
     with ThreadPoolExecutor(jobs) as pool:
-
-        def run_all(runs: Iterable[Run]) -> dict[Run, Figures]:
-            runs = list(runs)
-            return dict(zip(runs, pool.map(announced(workshop.figures), runs), strict=True))
-
-        searched = run_all(plan.searches())
-        run_all(plan.rows(searched))
-        run_all(plan.transfers(searched))
+        for stage in (begin, go_on, complete):
+            list(pool.map(stage, rows))
 
 
 def announced(figures: Callable[[Run], Figures]) -> Callable[[Run], Figures]:
@@ -60,8 +67,8 @@ def announced(figures: Callable[[Run], Figures]) -> Callable[[Run], Figures]:
     def make_and_say(run: Run) -> Figures:
         print(f"{run.name} ...", flush=True)
         made = figures(run)
-        test = "" if made.test_accuracy is None else f", test {100 * made.test_accuracy:.1f} %"
-        print(f"{run.name}: validation {100 * max(made.accuracy):.1f} %{test}", flush=True)
+        tests = "".join(f", test on {test} {100 * accuracy:.1f} %" for test, accuracy in made.test_accuracy.items())
+        print(f"{run.name}: validation {100 * max(made.accuracy):.1f} %{tests}", flush=True)
         return made
 
     return make_and_say

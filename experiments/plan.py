@@ -1,49 +1,37 @@
-"""Which runs the table is made of, in the order of what they need of each other."""
+"""Which runs a row of the table is made of."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from experiments.protocol import DIGITS, LEARNING_RATES, ROWS, SEARCH_VIDEOS, TRAIN_VIDEOS, TRANSFER_ROW
+from experiments.protocol import FEW, LEARNING_RATES, MANY, ROWS, SEARCH_VIDEOS, TRAIN_VIDEOS, TRANSFER_ROW
 from experiments.runs import Figures, Run
 
 
-@dataclass(frozen=True)
-class Plan:
-    """The runs of some rows.
-
-    Args:
-        row_names: Keys of the rows.
-    """
-
-    row_names: Sequence[str]
-
-    def searches(self) -> list[Run]:
-        """A short run of each row and learning rate, on the first number of digits."""
-        return [
-            Run(row, DIGITS[0], SEARCH_VIDEOS, rate, search=True) for row in self.row_names for rate in LEARNING_RATES
-        ]
-
-    def rows(self, searched: Mapping[Run, Figures]) -> list[Run]:
-        """The runs of the table: first each row once, one number of digits after the other, then further seeds."""
-        first, further = [], []
-        for digits in DIGITS:
-            for row in self.row_names:
-                rate = best_rate(row, searched)
-                runs = [Run(row, digits, TRAIN_VIDEOS, rate, seed) for seed in range(ROWS[row].num_seeds)]
-                first.append(runs[0])
-                further += runs[1:]
-        return first + further
-
-    def transfers(self, searched: Mapping[Run, Figures]) -> list[Run]:
-        """The run on more digits that starts from the weights of the one on fewer."""
-        if TRANSFER_ROW not in self.row_names:
-            return []
-        rate = best_rate(TRANSFER_ROW, searched)
-        few, many = DIGITS
-        return [Run(TRANSFER_ROW, many, TRAIN_VIDEOS, rate, start=Run(TRANSFER_ROW, few, TRAIN_VIDEOS, rate))]
+def searches(row: str) -> list[Run]:
+    """A short run with each learning rate, on three digits."""
+    return [Run(row, FEW, SEARCH_VIDEOS, rate, search=True) for rate in LEARNING_RATES]
 
 
-def best_rate(row: str, searched: Mapping[Run, Figures]) -> float:
-    """The learning rate with the lowest validation loss in a row's search."""
-    found = {run.rate: figures.loss[-1] for run, figures in searched.items() if run.row == row}
-    return min(found, key=lambda rate: found[rate])
+def best_rate(searched: Sequence[Figures]) -> float:
+    """The learning rate with the lowest validation loss at the end of a row's search."""
+    return min(searched, key=lambda figures: figures.loss[-1]).rate
+
+
+def few_digits(row: str, rate: float, seed: int = 0) -> Run:
+    """The run on three digits."""
+    return Run(row, FEW, TRAIN_VIDEOS[FEW], rate, seed)
+
+
+def many_digits(row: str, rate: float, seed: int = 0) -> Run:
+    """The run on five digits, which starts from the weights of the one on three."""
+    return Run(row, MANY, TRAIN_VIDEOS[MANY], rate, seed, start=few_digits(row, rate, seed))
+
+
+def further_seeds(row: str, rate: float) -> list[Run]:
+    """The runs that only other seeds tell from the first ones, each after the one that it starts from."""
+    seeds = range(1, ROWS[row].num_seeds)
+    return [run for seed in seeds for run in (few_digits(row, rate, seed), many_digits(row, rate, seed))]
+
+
+def from_scratch(row: str, rate: float) -> list[Run]:
+    """Of the row that shows the transfer, the run on five digits that starts from nothing."""
+    return [Run(row, MANY, TRAIN_VIDEOS[MANY], rate)] if row == TRANSFER_ROW else []

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field
 
-DIGITS = (3, 5)
-TRAIN_VIDEOS = 60_000
+FEW, MANY = DIGITS = (3, 5)
+TRAIN_VIDEOS = {FEW: 60_000, MANY: 30_000}  # those of five digits follow on those of three
 EPOCHS = 10  # each ends with a validation
-SEARCH_VIDEOS = TRAIN_VIDEOS // 10  # for each learning rate
+SEARCH_VIDEOS = TRAIN_VIDEOS[FEW] // 10  # for each learning rate
 LEARNING_RATES = (1e-3, 3e-3)
-WIDE_MOVE, MOVE = 36, 10  # canvas pixels; the published set has 10
-WIDE_UNTIL, NARROW_FROM = 0.5, 0.9  # shares of the training
+WIDE_MOVE, PUBLISHED_MOVE = 36, 10  # canvas pixels
+PAIRS_UNTIL = 0.2  # share of the training on three digits that shows two, in half of the videos not in step
 NUM_TEST_VIDEOS = 10_000
 
 
@@ -52,6 +52,12 @@ ROWS = {
 TRANSFER_ROW = "all_temp"
 
 
-def max_move_table(num_videos: int) -> list[list[int]]:
-    """The motion curriculum of a training of ``num_videos``: wide moves first, then narrowing to the published ones."""
-    return [[0, WIDE_MOVE], [round(WIDE_UNTIL * num_videos), WIDE_MOVE], [round(NARROW_FROM * num_videos), MOVE]]
+def curriculum(digits: int, num_videos: int) -> dict[str, object]:
+    """The data's settings that change along a training of ``num_videos``: two digits first on the way to three."""
+    if digits == MANY:
+        return {"num_digits": MANY, "no_pair": 1 / 92}
+    two_until = round(PAIRS_UNTIL * num_videos)
+    return {
+        "num_digits": [[0, 2], [two_until, 2], [two_until + 1, digits]],
+        "no_pair": [[0, 0.5], [two_until, 0.5], [two_until + 1, 1 / 92]],
+    }

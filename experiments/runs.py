@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from experiments.protocol import EPOCHS, NUM_TEST_VIDEOS, ROWS, max_move_table
+from experiments.protocol import EPOCHS, MANY, NUM_TEST_VIDEOS, PUBLISHED_MOVE, ROWS, WIDE_MOVE, curriculum
 
 REPOSITORY = Path(__file__).parent.parent
 RUNS = Path("runs", "table1")
 RESULTS = REPOSITORY / "docs" / "results" / "table1"
+TESTS = ("wide moves", "published moves")
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,10 @@ class Figures:
         videos: Videos seen at each validation.
         accuracy: Validation accuracy then.
         loss: Validation loss then.
-        videos_per_s: Median speed of the training.
+        videos_per_s: Median speed of the training; None where it was over before the first figure of it.
         parameters: Number of parameters.
         multiply_adds: Multiply-adds of one clip, forward.
-        test_accuracy: Top-1 on the test set at the best validation; None for a run of the search.
+        test_accuracy: Top-1 on each test set at the best validation; empty for a run of the search.
         processor: The kind of machine.
         command: The command that trains it.
     """
@@ -82,10 +83,10 @@ class Figures:
     videos: list[int]
     accuracy: list[float]
     loss: list[float]
-    videos_per_s: float
+    videos_per_s: float | None
     parameters: int
     multiply_adds: int
-    test_accuracy: float | None
+    test_accuracy: dict[str, float]
     processor: str
     command: str
 
@@ -115,7 +116,7 @@ class Workshop:
         kept = self.results / f"{run.name}.json"
         if not kept.is_file():
             self._fit(run)
-            figures = self._collect(run, None if run.search else self._test(run))
+            figures = self._collect(run, {} if run.search else {test: self._test(run, test) for test in TESTS})
             kept.parent.mkdir(parents=True, exist_ok=True)
             whole = kept.with_suffix(".tmp")
             whole.write_text(json.dumps(asdict(figures), indent=1) + "\n")
@@ -139,11 +140,11 @@ class Workshop:
             self._main(run, *fit_arguments(run, self.runs), "--run_dir", str(folder), "--data.root", str(self.mnist))
         (folder / "fitted").touch()
 
-    def _test(self, run: Run) -> float:
-        folder = self.runs / run.name
-        self._main(
-            run, "test", "--config", str(folder / "config.yaml"), "--run_dir", str(folder), "--ckpt_path", "best"
-        )
+    def _test(self, run: Run, test: str) -> float:
+        fitted = self.runs / run.name
+        folder = fitted / test.replace(" ", "_")
+        arguments = ["--config", str(fitted / "config.yaml"), "--ckpt_path", str(self.checkpoint(run))]
+        self._main(run, "test", *arguments, "--run_dir", str(folder), *test_arguments(test, run.digits))
         from lightning_modules.csv_log import read_metrics
 
         return read_metrics(folder / "test" / "metrics.csv")["test/acc"][1][-1]
@@ -162,7 +163,7 @@ class Workshop:
             last = "\n".join(log.read_text().splitlines()[-20:])
             raise RuntimeError(f"{run.name} stopped with {done.returncode}; the end of {log}:\n{last}")
 
-    def _collect(self, run: Run, test_accuracy: float | None) -> Figures:
+    def _collect(self, run: Run, test_accuracy: dict[str, float]) -> Figures:
         import torch
 
         from benchmarks.settings import processor_name
@@ -173,6 +174,7 @@ class Workshop:
         metrics = read_metrics(self.runs / run.name / "metrics.csv")
         steps, accuracy = metrics["val/acc"]
         batch = run.num_videos / (steps[-1] + 1)
+        speeds = metrics.get("train/videos_per_s")
         network = VideoClassification.load_from_checkpoint(self.checkpoint(run), map_location="cpu").network
         cost = summary(network, torch.zeros(1, 10, 1, 64, 64))
         return Figures(
@@ -185,7 +187,7 @@ class Workshop:
             videos=[round(batch * (step + 1)) for step in steps],
             accuracy=accuracy,
             loss=metrics["val/loss"][1],
-            videos_per_s=median(metrics["train/videos_per_s"][1]),
+            videos_per_s=median(speeds[1]) if speeds else None,
             parameters=cost.parameters,
             multiply_adds=cost.multiply_adds,
             test_accuracy=test_accuracy,
@@ -210,11 +212,20 @@ def fit_arguments(run: Run, runs: Path) -> list[str]:
     epochs = 1 if run.search else EPOCHS
     arguments = ["fit", "--config", "configs/syncmnist/table1.yaml", "--config", f"configs/syncmnist/{row.config}.yaml"]
     arguments += [*row.arguments, "--seed_everything", str(run.seed)]
-    arguments += ["--data.num_digits", str(run.digits), "--data.max_move", json.dumps(max_move_table(run.num_videos))]
+    for name, value in curriculum(run.digits, run.num_videos).items():
+        arguments += [f"--data.{name}", json.dumps(value)]
+    arguments += ["--data.max_move", str(WIDE_MOVE)]
     arguments += ["--data.train_videos", str(run.num_videos), "--data.epoch_videos", str(run.num_videos // epochs)]
     arguments += ["--data.test_videos", str(NUM_TEST_VIDEOS), "--data.source", "mnist"]
     if run.start is not None:
         arguments += ["--model.network_weights", str(best_checkpoint(runs, run.start))]
-    if run.digits == 5:
-        arguments += ["--data.test_paths", "published"]
     return [*arguments, "--model.optimizer.lr", str(run.rate), "--trainer.max_epochs", str(epochs)]
+
+
+def test_arguments(test: str, digits: int) -> list[str]:
+    """Arguments of ``main.py test`` for one of :data:`TESTS`, over the fit's config."""
+    if test == "wide moves":
+        return []
+    if digits == MANY:
+        return ["--data.test_paths", "published"]
+    return ["--data.eval_max_move", str(PUBLISHED_MOVE)]

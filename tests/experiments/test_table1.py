@@ -3,16 +3,18 @@
 import json
 import subprocess
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from data.syncmnist import make_curricula
 from experiments import runs
-from experiments.plan import Plan, best_rate
-from experiments.protocol import DIGITS, LEARNING_RATES, MOVE, ROWS, TRAIN_VIDEOS, WIDE_MOVE, max_move_table
+from experiments.__main__ import make
+from experiments.plan import best_rate, few_digits, from_scratch, further_seeds, many_digits, searches
+from experiments.protocol import FEW, LEARNING_RATES, MANY, PUBLISHED_MOVE, ROWS, TRAIN_VIDEOS, WIDE_MOVE, curriculum
 from experiments.report import first_reaching, table, transfer_text, wilson, write_report
-from experiments.runs import Figures, Run, Workshop, fit_arguments
+from experiments.runs import TESTS, Figures, Workshop, fit_arguments
 
 
 def figures_of(run, accuracy=(0.2, 0.5, 0.4), test=0.45, loss=1.0):
@@ -30,40 +32,55 @@ def figures_of(run, accuracy=(0.2, 0.5, 0.4), test=0.45, loss=1.0):
         50.0,
         1000,
         2_000_000,
-        None if run.search else test,
+        {} if run.search else dict(zip(TESTS, (test, test / 2), strict=True)),
         "a processor",
         "command",
     )
 
 
-def test_plan_takes_the_rate_with_the_lowest_loss_for_all_digits():
-    plan = Plan(["i3d", "all_temp"])
-    searches = plan.searches()
-    assert len(set(searches)) == 2 * len(LEARNING_RATES)
-    assert all(run.search and run.digits == 3 for run in searches)
+def test_table_is_made_stage_by_stage_with_the_rate_of_lowest_loss():
     low, high = LEARNING_RATES
     losses = {("i3d", low): 2.0, ("i3d", high): 1.0, ("all_temp", low): 1.0, ("all_temp", high): 3.0}
-    searched = {run: figures_of(run, loss=losses[run.row, run.rate]) for run in searches}
-    assert (best_rate("i3d", searched), best_rate("all_temp", searched)) == (high, low)
-    rows = plan.rows(searched)
-    assert len(rows) == len(set(rows)) == len(DIGITS) * (ROWS["i3d"].num_seeds + ROWS["all_temp"].num_seeds)
-    assert {run.rate for run in rows if run.row == "i3d"} == {high}
-    assert [run.seed for run in rows[:4]] == [0] * 4  # every row once before any further seed
-    (transfer,) = plan.transfers(searched)
-    assert transfer.start in rows
-    assert Plan(["i3d"]).transfers(searched) == []
+    made = []
+
+    def figures(run):
+        made.append(run)
+        assert run.start is None or run.start in made
+        return figures_of(run, loss=losses[run.row, run.rate])
+
+    make(["i3d", "all_temp"], figures, jobs=1)
+    assert made == [
+        *searches("i3d"),
+        few_digits("i3d", high),
+        *searches("all_temp"),
+        few_digits("all_temp", low),
+        many_digits("i3d", high),
+        many_digits("all_temp", low),
+        *from_scratch("all_temp", low),
+        *further_seeds("all_temp", low),
+    ]
+    assert [(run.digits, run.seed) for run in made[-4:]] == [(FEW, 1), (MANY, 1), (FEW, 2), (MANY, 2)]
+    assert all(run.search and run.digits == FEW for run in searches("i3d"))
+    assert (from_scratch("all_temp", low)[0].start, from_scratch("i3d", low)) == (None, [])
+    assert best_rate([figures_of(run, loss=losses["i3d", run.rate]) for run in searches("i3d")]) == high
 
 
 def test_runs_of_a_table_have_names_of_their_own():
-    plan = Plan(list(ROWS))
-    searched = {run: figures_of(run) for run in plan.searches()}
-    every = [*plan.searches(), *plan.rows(searched), *plan.transfers(searched)]
-    assert len({run.name for run in every}) == len(every)
+    made = []
+
+    def figures(run):
+        made.append(run)
+        return figures_of(run)
+
+    make(list(ROWS), figures, jobs=2)
+    assert len({run.name for run in made}) == len(set(made)) == len(made)
 
 
-def test_moves_narrow_from_wide_to_the_published_ones():
-    curriculum = make_curricula(3, max_move_table(1000), 0.0)["max_move"]
-    assert curriculum.units([0, 500, 700, 900, 999]).tolist() == [WIDE_MOVE, WIDE_MOVE, 23, MOVE, MOVE]
+def test_two_digits_come_before_three():
+    settings = make_curricula(max_move=WIDE_MOVE, **curriculum(FEW, 1000))
+    assert settings["num_digits"].units([0, 200, 201, 999]).tolist() == [2, 2, 3, 3]
+    no_pair = settings["no_pair"].units([0, 200, 201, 999]) / settings["no_pair"].scale
+    assert no_pair.tolist() == pytest.approx([0.5, 0.5, 1 / 92, 1 / 92], abs=1e-4)
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -72,20 +89,28 @@ def test_command_line_makes_each_row(row, monkeypatch, tmp_path):
 
     monkeypatch.chdir(runs.REPOSITORY)
     monkeypatch.setattr("sys.argv", ["main.py"])
-    _, *arguments = fit_arguments(Run(row, 5, TRAIN_VIDEOS, 1e-3, seed=2), tmp_path)
+    run = replace(many_digits(row, 1e-3, seed=2), start=None)
+    _, *arguments = [*fit_arguments(run, tmp_path), *runs.test_arguments("published moves", MANY)]
     arguments += ["--run_dir", str(tmp_path), "--trainer.logger", "false", "--trainer.accelerator", "cpu"]
     made = RSTGCLI(args=[*arguments, "--data.root", str(tmp_path)], run=False)
-    assert made.datamodule.hparams.train_videos == TRAIN_VIDEOS
-    assert made.datamodule.eval_settings == {"num_digits": 5, "max_move": MOVE, "no_pair": 1 / 92}
+    assert made.datamodule.hparams.train_videos == TRAIN_VIDEOS[MANY]
+    assert made.datamodule.eval_settings == {"num_digits": MANY, "max_move": WIDE_MOVE, "no_pair": 1 / 92}
     assert made.datamodule.test_paths is not None
     assert made.datamodule.seed == 0  # seeds have the same videos
-    assert made.trainer.max_epochs * made.datamodule.epoch_items == TRAIN_VIDEOS
+    assert made.trainer.max_epochs * made.datamodule.epoch_items == TRAIN_VIDEOS[MANY]
     optimizer = made.model.optimizer(made.model.parameters())
     assert optimizer.defaults["lr"] == 1e-3
     own_backbone = row in ("i3d", "non_local")
     assert (made.model.backbone_weights is None) == own_backbone
     assert all(p.requires_grad == own_backbone for p in made.model.network.backbone.parameters())
     assert made.model.network(torch.zeros(1, 2, 1, 64, 64)).shape == (1, 46)
+
+
+def test_published_moves_of_three_digits_are_tested_on_videos_of_our_own(tmp_path):
+    _, *arguments = fit_arguments(few_digits("all_temp", 1e-3), tmp_path)
+    assert arguments[arguments.index("--data.max_move") + 1] == str(WIDE_MOVE)
+    assert runs.test_arguments("published moves", FEW) == ["--data.eval_max_move", str(PUBLISHED_MOVE)]
+    assert [runs.test_arguments("wide moves", digits) for digits in (FEW, MANY)] == [[], []]
 
 
 @pytest.fixture
@@ -104,11 +129,13 @@ def workshop(monkeypatch, tmp_path):
                 (folder / "checkpoints" / "last.ckpt").touch()
                 raise KeyboardInterrupt
             if arguments[0] == "test":
-                (folder / "test").mkdir()
-                (folder / "test" / "metrics.csv").write_text("step,test/acc\n0,0.75\n")
+                tested = Path(arguments[arguments.index("--run_dir") + 1], "test")
+                tested.mkdir(parents=True)
+                share = 0.25 if "--data.eval_max_move" in arguments else 0.75
+                (tested / "metrics.csv").write_text(f"step,test/acc\n0,{share}\n")
 
         def _collect(self, run, test_accuracy):
-            return figures_of(run, test=test_accuracy)
+            return replace(figures_of(run), test_accuracy=test_accuracy)
 
     made = FakeWorkshop(tmp_path / "runs", tmp_path / "mnist", threads=1, results=tmp_path / "results")
     return made, calls, lambda command: setattr(FakeWorkshop, "stop_in", command)
@@ -116,7 +143,7 @@ def workshop(monkeypatch, tmp_path):
 
 def test_stopped_run_is_gone_on_with_and_a_finished_one_left_alone(workshop):
     made, calls, stop_in = workshop
-    run = Run("all_temp", 3, TRAIN_VIDEOS, 1e-3)
+    run = few_digits("all_temp", 1e-3)
     stop_in("fit")
     with pytest.raises(KeyboardInterrupt):
         made.figures(run)
@@ -125,17 +152,17 @@ def test_stopped_run_is_gone_on_with_and_a_finished_one_left_alone(workshop):
         made.figures(run)
     assert calls[1][-2:] == ("--ckpt_path", "last")
     stop_in(None)
-    assert made.figures(run).test_accuracy == 0.75
-    assert [arguments[0] for arguments in calls] == ["fit", "fit", "test", "test"]
+    assert made.figures(run).test_accuracy == {"wide moves": 0.75, "published moves": 0.25}
+    assert [arguments[0] for arguments in calls] == ["fit", "fit", "test", "test", "test"]
     assert made.figures(run) == made.figures(run)
-    assert len(calls) == 4
+    assert len(calls) == 5
 
 
-def test_transfer_starts_from_the_best_weights(workshop):
+def test_five_digits_start_from_the_best_weights_of_three(workshop):
     made, calls, _ = workshop
-    start = Run("all_temp", 3, TRAIN_VIDEOS, 1e-3)
-    made.figures(replace(start, digits=5, start=start))
-    assert calls[0][calls[0].index("--model.network_weights") + 1] == str(made.checkpoint(start))
+    made.figures(many_digits("all_temp", 1e-3, seed=1))
+    weights = calls[0][calls[0].index("--model.network_weights") + 1]
+    assert weights == str(made.checkpoint(few_digits("all_temp", 1e-3, seed=1)))
 
 
 def test_training_that_fails_says_why(monkeypatch, tmp_path):
@@ -144,7 +171,7 @@ def test_training_that_fails_says_why(monkeypatch, tmp_path):
         return subprocess.CompletedProcess(command, 3)
 
     monkeypatch.setattr(subprocess, "run", fail)
-    run = Run("all_temp", 3, TRAIN_VIDEOS, 1e-3)
+    run = few_digits("all_temp", 1e-3)
     with pytest.raises(RuntimeError, match=rf"{run.name} stopped with 3; the end of .*:\nno such thing"):
         Workshop(tmp_path / "runs", tmp_path, 1, tmp_path / "results").figures(run)
 
@@ -155,37 +182,40 @@ def test_wilson_interval():
 
 
 def test_table_is_filled_where_there_are_figures():
-    run = Run("all_temp", 3, TRAIN_VIDEOS, 1e-3)
+    run = few_digits("all_temp", 1e-3)
     rows = [figures_of(replace(run, seed=seed), test=test) for seed, test in enumerate((0.5, 0.6, 0.7))]
-    rows.append(figures_of(Run("i3d", 5, TRAIN_VIDEOS, 3e-3), test=0.5))
+    rows += [figures_of(few_digits("i3d", 3e-3), test=0.8), figures_of(many_digits("i3d", 3e-3), test=0.5)]
     lines = {line.split(" | ")[0].removeprefix("| "): line.split(" | ") for line in table(rows).splitlines()}
-    assert lines["RSTG all-temp"][1:5] == ["60.0 ± 10.0 (3 seeds)", "98.9", "not run", "94.5"]
-    assert lines["I3D"][3:5] == ["50.0 (49.0 – 51.0)", "90.6"]
-    assert lines["RSTG space-only"][1:] == ["not run", "61.3", "not run", *["–"] * 6, "– |"]
+    seeds = ["60.0 ± 10.0 (3 seeds)", "30.0 ± 5.0 (3 seeds)"]
+    assert lines["RSTG all-temp"][1:7] == [*seeds, "98.9", "not run", "not run", "94.5"]
+    assert lines["I3D"][4:7] == ["50.0 (49.0 – 51.0)", "25.0 (24.2 – 25.9)", "90.6"]
+    assert lines["I3D"][9:] == ["90,000", "0.5 h", "50", "0.003 |"]
+    assert lines["RSTG space-only"][1:] == ["not run", "not run", "61.3", "not run", "not run", *["–"] * 6, "– |"]
+    untimed = figures_of(few_digits("i3d", 3e-3))
+    assert "| 60,000 | – | – |" in table([replace(untimed, videos_per_s=None)])
 
 
 def test_transfer_is_compared_at_ninety_percent_of_the_best():
-    run = Run("all_temp", 5, TRAIN_VIDEOS, 1e-3)
-    start = Run("all_temp", 3, TRAIN_VIDEOS, 1e-3)
-    transfer = figures_of(replace(run, start=start), accuracy=(0.5, 0.75, 0.8))
-    scratch = figures_of(run, accuracy=(0.1, 0.15, 0.6))
-    assert first_reaching(transfer, 0.72) == 2 * TRAIN_VIDEOS // 3
+    transfer = figures_of(many_digits("all_temp", 1e-3), accuracy=(0.5, 0.75, 0.8))
+    (alone,) = from_scratch("all_temp", 1e-3)
+    scratch = figures_of(alone, accuracy=(0.1, 0.15, 0.6))
+    assert first_reaching(transfer, 0.72) == 2 * TRAIN_VIDEOS[MANY] // 3
     text = transfer_text(transfer, scratch)
-    assert f"(80.0 %) after {2 * TRAIN_VIDEOS // 3:,} videos" in text
+    assert f"(80.0 %) after {2 * TRAIN_VIDEOS[MANY] // 3:,} videos" in text
     assert "25 % of its own best (60.0 %)" in text
 
 
 def test_page_is_written_from_the_figures_alone(tmp_path):
     results = tmp_path / "results" / "table1"
     results.mkdir(parents=True)
-    start = Run("all_temp", 3, TRAIN_VIDEOS, 1e-3)
-    many = replace(start, digits=5)
-    search = replace(start, num_videos=6000, search=True)
-    for run in (start, many, replace(many, start=start), search):
+    few, many = few_digits("all_temp", 1e-3), many_digits("all_temp", 1e-3)
+    for run in (few, many, *from_scratch("all_temp", 1e-3), searches("all_temp")[0]):
         (results / f"{run.name}.json").write_text(json.dumps(asdict(figures_of(run))))
     page = write_report(tmp_path, results).read_text()
     for title in ("## Protocol", "## Table", "## Learning curves", "## From three digits to five", "## Search"):
         assert title in page
+    (row,) = [line for line in page.splitlines() if line.startswith("| RSTG all-temp |") and "98.9" in line]
+    assert row.count("45.0 (") == row.count("22.5 (") == 2  # not of the run from scratch
     for picture in ("curves.png", "transfer.png"):
         assert f"(results/{picture})" in page
         assert (tmp_path / "results" / picture).stat().st_size > 10_000
