@@ -12,7 +12,7 @@ GRAPH_ROW = "c2d_to_vec"
 
 
 def write_report(runs: Path, out: Path) -> str:
-    """Write ``figures.json``, ``table.md``, ``curves.png``, the confusion matrices and ``attention.gif``.
+    """Write ``figures.json``, ``table.txt``, ``scenes.png``, ``curves.png``, the confusion matrices and ``attention.gif``.
 
     Args:
         runs: Folder of the runs.
@@ -25,7 +25,8 @@ def write_report(runs: Path, out: Path) -> str:
     rows = [Figures(**json.loads(path.read_text())) for path in paths if path.is_file()]
     out.mkdir(parents=True, exist_ok=True)
     (out / "figures.json").write_text(json.dumps([asdict(figures) for figures in rows], indent=1) + "\n")
-    (out / "table.md").write_text(f"{table(rows)}\n")
+    (out / "table.txt").write_text(f"{table(rows)}\n")
+    draw_scenes(out / "scenes.png")
     draw_curves(rows, out / "curves.png")
     for figures in rows:
         shutil.copyfile(runs / figures.row / "test" / "confusion_matrix.png", out / f"confusion_{figures.row}.png")
@@ -49,6 +50,25 @@ def table(rows: Sequence[Figures]) -> str:
             cells += [f"{f.parameters:,}", f"{f.multiply_adds / 1e6:.0f} M", f"{f.minutes:.1f} min"]
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def draw_scenes(path: Path, frames: int = 5) -> None:
+    """Draw the first validation video of each class, one a row, a class beside its reverse."""
+    from matplotlib.figure import Figure
+
+    from data.video.scenes import ACTIONS, SceneSet
+
+    scenes = SceneSet("val", 8)  # of eight in a row each class has one
+    figure = Figure(figsize=(12, 5.6), layout="constrained")
+    for panel, action in zip(figure.subfigures(len(ACTIONS) // 2, 2).flat, ACTIONS, strict=True):
+        axes = panel.subplots(2, frames)
+        for row, template in zip(axes, (action.forwards, action.backwards), strict=True):
+            video = next(scenes.scene(i).frames() for i in range(8) if scenes.template(i) == template)
+            for axis, time in zip(row, range(frames), strict=True):
+                axis.imshow(video[time * (len(video) - 1) // (frames - 1)])
+                axis.set_axis_off()
+            row[frames // 2].set_title(template, fontsize=9)
+    figure.savefig(path, dpi=80)
 
 
 def draw_curves(rows: Sequence[Figures], path: Path) -> None:

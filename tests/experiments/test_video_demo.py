@@ -1,5 +1,6 @@
 """The rows of make video-demo at tiny sizes, its table, and its page."""
 
+import json
 import subprocess
 
 import pytest
@@ -63,11 +64,11 @@ def test_row_is_made_once_and_reported(calls, tmp_path):
     assert figures.center_view_within_pairs == figures.accuracy_within_pairs[-1]
 
     shown = write_report(tmp_path, tmp_path / "out")
-    assert (tmp_path / "out/table.md").read_text() == f"{shown}\n"
+    assert (tmp_path / "out/table.txt").read_text() == f"{shown}\n"
     assert shown.count("not run") == 4 * (len(TITLES) - 1)
     assert Image.open(tmp_path / "out/attention.gif").n_frames == 2  # the backbone pools pairs of frames
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "attention.gif", "confusion_c2d_to_vec.png", "curves.png", "figures.json", "table.md",
+        "attention.gif", "confusion_c2d_to_vec.png", "curves.png", "figures.json", "scenes.png", "table.txt",
     }  # fmt: skip
 
 
@@ -76,6 +77,11 @@ def test_table_by_hand():
     assert len(lines) == 2 + len(TITLES)
     assert lines[2] == "| C2D | not run | not run | not run | not run | – | – | – |"
     assert lines[4] == "| I3D | 75.0 | 37.5 | 62.5 | 50.0 | 1,234 | 6 M | 2.5 min |"
+
+
+def test_page_has_the_table_of_the_kept_figures():
+    kept = [Figures(**figures) for figures in json.loads((REPOSITORY / "docs/video/figures.json").read_text())]
+    assert table(kept) in (REPOSITORY / "docs/video.md").read_text()
 
 
 def test_rows_are_the_configs():
