@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-ALLOCATOR_VARIABLES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_")
+from lightning_modules.allocator import GLIBC_SETTINGS
+
 QUICK_ROUNDS = 2
 
 
@@ -42,7 +43,7 @@ def computes_bf16(device: torch.device) -> bool:
 
 def describe_machine(settings: Settings) -> dict[str, str]:
     """What a reader must know of the machine and the software."""
-    allocator = [f"{name}={os.environ[name]}" for name in ALLOCATOR_VARIABLES if name in os.environ]
+    allocator = [f"{name}={os.environ[name]}" for name in GLIBC_SETTINGS if name in os.environ]
     machine = {
         "processor": f"{processor_name()}, {os.cpu_count()} cores",
         "threads": str(torch.get_num_threads()),

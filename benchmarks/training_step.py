@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -12,8 +11,9 @@ from pathlib import Path
 from rich.progress import track
 
 from benchmarks.results import Figure, Result, curve, measured, ratios
-from benchmarks.settings import ALLOCATOR_VARIABLES, Settings
+from benchmarks.settings import Settings
 from benchmarks.training_worker import MODELS, STAGES, STEP, VARIANTS, WITHOUT_GENERATOR
+from lightning_modules.allocator import GLIBC_SETTINGS
 
 ABOUT = """\
 One training step of a configured model in float32, without Lightning's own share: make the videos, forward, backward,
@@ -91,12 +91,8 @@ def run(settings: Settings) -> Result:
 
 
 def allocator_settings(settings: Settings) -> dict[str, dict[str, str]]:
-    """Environment of each allocator setting; on CUDA, where tensors are not in glibc's hands, only the Makefile's."""
-    makefile = (REPOSITORY / "Makefile").read_text()
-    tuned = dict(re.findall(r"^export (MALLOC_\w+) \?= (\d+)$", makefile, flags=re.MULTILINE))
-    if set(tuned) != set(ALLOCATOR_VARIABLES):
-        raise ValueError(f"Expected the Makefile to export {list(ALLOCATOR_VARIABLES)} (got {list(tuned)})")
-    return {"tuned": tuned} if settings.device.type == "cuda" else {"tuned": tuned, "default": {}}
+    """Environment of each allocator setting; on CUDA, where tensors are not in glibc's hands, only ours."""
+    return {"tuned": GLIBC_SETTINGS} if settings.device.type == "cuda" else {"tuned": GLIBC_SETTINGS, "default": {}}
 
 
 def run_worker(model: str, variant: str, steps: int, settings: Settings, allocator: dict[str, str]) -> dict[str, float]:
@@ -106,7 +102,7 @@ def run_worker(model: str, variant: str, steps: int, settings: Settings, allocat
         RuntimeError: If it fails.
     """
     options = {"--model": model, "--variant": variant, "--steps": str(steps), "--device": str(settings.device)}
-    inherited = {name: value for name, value in os.environ.items() if name not in ALLOCATOR_VARIABLES}
+    inherited = {name: value for name, value in os.environ.items() if name not in GLIBC_SETTINGS}
     ran = subprocess.run(
         [sys.executable, "-m", "benchmarks.training_worker", *(part for option in options.items() for part in option)],
         cwd=REPOSITORY,

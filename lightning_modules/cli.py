@@ -101,22 +101,27 @@ class RSTGCLI(LightningCLI):
             self.parser.add_instantiator(_LinkedInstantiator(self, key), base, subclasses=True)
 
     def before_instantiate_classes(self) -> None:
-        """Settle the precision and the folder before they are saved with the config."""
+        """Settle the precision, and whether a run begins, goes on or is only used."""
         config = self.config.get(self.config.get("subcommand") or "", self.config)
         if config.trainer.precision is None:
             config.trainer.precision = default_precision(config.trainer.accelerator)
             rank_zero_info(f"Precision: {config.trainer.precision}")
         self._resumed_step: int | None = None
-        if self.subcommand != "fit" or config.trainer.fast_dev_run:
-            return
-        if config.ckpt_path and Path(config.run_dir).resolve() in Path(config.ckpt_path).resolve().parents:
+        self._begins_run = self.subcommand == "fit" and not config.trainer.fast_dev_run
+        if (
+            self._begins_run
+            and config.ckpt_path
+            and Path(config.run_dir).resolve() in Path(config.ckpt_path).resolve().parents
+        ):
             self._resumed_step = torch.load(config.ckpt_path, mmap=True, weights_only=True)["global_step"]
-        else:
-            config.run_dir = unused_folder(config.run_dir)
+            self._begins_run = False
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Add our loggers and callbacks, all in the run folder."""
+        """Settle the run folder, and add our loggers and callbacks, all in it."""
         config = self.config_init.get(self.subcommand or "", self.config_init)
+        if self._begins_run:  # here and not before: a fit whose model or data cannot be made takes no folder
+            config.run_dir = claim_folder(config.run_dir)
+            self.config[self.subcommand].run_dir = config.run_dir  # what is saved
         trainer = config.trainer
         folder = Path(config.run_dir)
         if self.subcommand not in ("fit", None):
@@ -179,10 +184,13 @@ def default_precision(accelerator: str) -> str:
     return "bf16-mixed" if native else "32-true"
 
 
-def unused_folder(run_dir: str) -> str:
-    """The folder itself, or with the first free of ``-2``, ``-3``... where it holds a run already."""
+def claim_folder(run_dir: str) -> str:
+    """Make the folder a run's, or the first free of ``-2``, ``-3``... where it holds a run already.
+
+    Of fits that are started at one time each gets a folder of its own.
+    """
     folder, count = run_dir, 1
-    while rank_zero_only.rank == 0 and Path(folder, "config.yaml").exists():
+    while rank_zero_only.rank == 0 and not _claimed(folder):
         count += 1
         folder = f"{run_dir}-{count}"
     if folder != run_dir:
@@ -191,3 +199,14 @@ def unused_folder(run_dir: str) -> str:
             "(with --ckpt_path last it would go on with the other)"
         )
     return folder
+
+
+def _claimed(folder: str) -> bool:
+    """Whether the folder held no run; the making of ``checkpoints``, which one process alone can, claims it."""
+    if Path(folder, "config.yaml").exists():
+        return False
+    try:
+        Path(folder, "checkpoints").mkdir(parents=True)
+    except FileExistsError:
+        return False
+    return True

@@ -4,6 +4,7 @@ import json
 import subprocess
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from experiments.plan import best_rate, few_digits, from_scratch, further_seeds,
 from experiments.protocol import FEW, LEARNING_RATES, MANY, PUBLISHED_MOVE, ROWS, TRAIN_VIDEOS, WIDE_MOVE, curriculum
 from experiments.report import first_reaching, table, transfer_text, wilson, write_report
 from experiments.runs import TESTS, Figures, Workshop, fit_arguments
+from rstg_pyg.models import ClassifierHead, GlobalAveragePool, SmallCNN, VideoClassifier
 
 
 def figures_of(run, accuracy=(0.2, 0.5, 0.4), test=0.45, loss=1.0):
@@ -174,6 +176,23 @@ def test_training_that_fails_says_why(monkeypatch, tmp_path):
     run = few_digits("all_temp", 1e-3)
     with pytest.raises(RuntimeError, match=rf"{run.name} stopped with 3; the end of .*:\nno such thing"):
         Workshop(tmp_path / "runs", tmp_path, 1, tmp_path / "results").figures(run)
+
+
+def test_training_shorter_than_a_figure_of_speed_has_none(monkeypatch, tmp_path):
+    from lightning_modules import VideoClassification
+
+    classifier = VideoClassifier(SmallCNN(1, (2, 2)), GlobalAveragePool(), ClassifierHead(2, 46))
+    loaded = SimpleNamespace(network=classifier)
+    monkeypatch.setattr(VideoClassification, "load_from_checkpoint", lambda *args, **options: loaded)
+    run = replace(few_digits("all_temp", 1e-3), num_videos=16 * 11)
+    made = Workshop(tmp_path, tmp_path, threads=1)
+    (tmp_path / run.name).mkdir()
+    metrics = tmp_path / run.name / "metrics.csv"
+    metrics.write_text("step,val/acc,val/loss\n10,0.5,1.5\n")
+    figures = made._collect(run, {})
+    assert (figures.videos_per_s, figures.videos, figures.loss) == (None, [16 * 11], [1.5])
+    metrics.write_text("step,val/acc,val/loss,train/videos_per_s\n5,,,20.0\n10,0.5,1.5,30.0\n")
+    assert made._collect(run, {}).videos_per_s == 25.0
 
 
 def test_wilson_interval():

@@ -1,4 +1,5 @@
 import csv
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ import yaml
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from lightning_modules import VideoClassification
-from lightning_modules.cli import default_precision
+from lightning_modules.cli import claim_folder, default_precision
 from lightning_modules.csv_log import read_metrics
 
 
@@ -109,6 +110,18 @@ def test_second_fit_takes_a_folder_of_its_own(cli, tiny, fitted, capsys):
     assert run.trainer.log_dir.rstrip("/") == f"{folder}-2"
     assert yaml.safe_load((folder.parent / "run-2" / "config.yaml").read_text())["run_dir"] == f"{folder}-2"
     assert (folder / "metrics.csv").read_text() == before
+
+
+def test_fits_that_start_at_one_time_take_folders_of_their_own(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        folders = list(pool.map(claim_folder, [str(tmp_path / "run")] * 8))
+    assert set(folders) == {str(tmp_path / name) for name in ("run", *(f"run-{count}" for count in range(2, 9)))}
+
+
+def test_fit_whose_model_cannot_be_made_takes_no_folder(cli, tiny, tmp_path):
+    with pytest.raises(ValueError, match="Expected 'num_iterations'"):
+        cli("fit", *tiny, "--run_dir", tmp_path / "run", "--model.network.graph.num_iterations", 0)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_last_goes_on_in_the_same_folder(cli, tiny, tmp_path):
