@@ -12,7 +12,7 @@ GRAPH_ROW = "c2d_to_vec"
 
 
 def write_report(runs: Path, out: Path) -> str:
-    """Write ``figures.json``, ``table.txt``, ``scenes.png``, ``curves.png``, the confusion matrices and ``attention.gif``.
+    """Write ``figures.json``, ``table.txt``, ``attention.gif``, and pictures of scenes, curves and confusion matrices.
 
     Args:
         runs: Folder of the runs.
