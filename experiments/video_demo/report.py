@@ -54,13 +54,14 @@ def table(rows: Sequence[Figures]) -> str:
 
 def draw_scenes(path: Path, frames: int = 5) -> None:
     """Draw the first validation video of each class, one a row, a class beside its reverse."""
+    import numpy as np
     from matplotlib.figure import Figure
 
     from data.video.scenes import ACTIONS, SceneSet
 
     scenes = SceneSet("val", 8)  # of eight in a row each class has one
     figure = Figure(figsize=(12, 5.6), layout="constrained")
-    for panel, action in zip(figure.subfigures(len(ACTIONS) // 2, 2).flat, ACTIONS, strict=True):
+    for panel, action in zip(np.ravel(figure.subfigures(len(ACTIONS) // 2, 2)), ACTIONS, strict=True):
         axes = panel.subplots(2, frames)
         for row, template in zip(axes, (action.forwards, action.backwards), strict=True):
             video = next(scenes.scene(i).frames() for i in range(8) if scenes.template(i) == template)
@@ -91,16 +92,14 @@ def draw_curves(rows: Sequence[Figures], path: Path) -> None:
 
 def write_attention(run: Path, path: Path) -> None:
     """Write the attention over the first validation video that goes from left to right."""
-    import yaml
-
     from data import SomethingSomethingDataModule
     from lightning_modules import VideoClassification
     from rstg_pyg.viz import write_attention_movie
 
-    settings = yaml.safe_load((run / "config.yaml").read_text())["data"]["init_args"]
-    data = SomethingSomethingDataModule(**settings)
+    checkpoint = run / "checkpoints" / "last.ckpt"
+    data = SomethingSomethingDataModule.load_from_checkpoint(checkpoint, map_location="cpu")
     label = data.class_names.index("Pushing something from left to right")
     clips = data.make_dataset("val")
-    video, _ = clips[data.videos("val").labels.index(label)]  # type: ignore[index]
-    module = VideoClassification.load_from_checkpoint(run / "checkpoints" / "last.ckpt", map_location="cpu")
+    video, _ = clips[data.videos("val").labels.index(label)]
+    module = VideoClassification.load_from_checkpoint(checkpoint, map_location="cpu")
     write_attention_movie(video[None] / 255, path, module.network.eval(), frames_per_second=2)

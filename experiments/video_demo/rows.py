@@ -108,18 +108,18 @@ def make_row(row: str, runs: Path, arguments: Sequence[str] = ()) -> Figures:
 def collect(row: str, made: Training) -> Figures:
     """Figures of a training that was tested."""
     import torch
-    import yaml
 
     from benchmarks.settings import processor_name
+    from data import SomethingSomethingDataModule
     from lightning_modules import VideoClassification
     from lightning_modules.csv_log import read_metrics
     from rstg_pyg import summary
 
-    data = yaml.safe_load((made.folder / "config.yaml").read_text())["data"]["init_args"]
+    data = SomethingSomethingDataModule.load_from_checkpoint(made.last_checkpoint, map_location="cpu")
     logged, tested = (read_metrics(made.folder / log) for log in ("metrics.csv", "test/metrics.csv"))
     network = VideoClassification.load_from_checkpoint(made.last_checkpoint, map_location="cpu").network
-    cost = summary(network, torch.zeros(1, data["num_frames"], 3, data["eval_crop"], data["eval_crop"]))
-    videos = [data["batch_size"] * (step + 1) for step in logged["val/acc"][0]]
+    cost = summary(network, torch.zeros(1, data.num_frames, 3, data.frame_size, data.frame_size))
+    videos = [data.batch_size * (step + 1) for step in logged["val/acc"][0]]
     videos_per_s = median(logged["train/videos_per_s"][1])
     return Figures(
         row,
