@@ -54,15 +54,15 @@ def table(rows: Sequence[Figures]) -> str:
 
 def draw_scenes(path: Path, frames: int = 5) -> None:
     """Draw the first validation video of each class, one a row, a class beside its reverse."""
-    import numpy as np
     from matplotlib.figure import Figure
 
     from data.video.scenes import ACTIONS, SceneSet
 
     scenes = SceneSet("val", 8)  # of eight in a row each class has one
     figure = Figure(figsize=(12, 5.6), layout="constrained")
-    for panel, action in zip(np.ravel(figure.subfigures(len(ACTIONS) // 2, 2)), ACTIONS, strict=True):
-        axes = panel.subplots(2, frames)
+    grid = figure.add_gridspec(len(ACTIONS) // 2, 2)
+    for place, action in enumerate(ACTIONS):
+        axes = figure.add_subfigure(grid[place]).subplots(2, frames)
         for row, template in zip(axes, (action.forwards, action.backwards), strict=True):
             video = next(scenes.scene(i).frames() for i in range(8) if scenes.template(i) == template)
             for axis, time in zip(row, range(frames), strict=True):
