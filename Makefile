@@ -1,4 +1,6 @@
 # make demo       train, test and look at a small model on real digits (about 12 minutes on two CPU cores)
+# make video-demo train and test C2D with and without the graph on drawn videos that only time can tell apart (about
+#                 15 minutes on two CPU cores), or go on where it was stopped; all rows: make video-demo ROWS=all
 # make test       format, lint, types and tests
 # make bench      measure everything and write docs/performance.md; some of it: make bench ARGS="graph_stack streaming"
 # make table1 MNIST=DIR  train and test all rows of the results table, or go on where it was stopped, and write
@@ -19,7 +21,7 @@ export MALLOC_MMAP_THRESHOLD_ ?= 4294967296
 export MALLOC_TRIM_THRESHOLD_ ?= 17179869184
 export MALLOC_TOP_PAD_ ?= 268435456
 
-.PHONY: demo test bench table1 notebooks docs venv lint
+.PHONY: demo video-demo test bench table1 notebooks docs venv lint
 
 venv: .venv/installed
 
@@ -75,3 +77,6 @@ demo: venv
 	rm -f runs/demo/clip.mp4
 	$(BIN)/python main.py stream --pretrained rstg-3syncmnist --source runs/demo/clip --frame_rate 5 --out runs/demo/clip.mp4
 	@echo "See runs/demo/learning_curve.png, runs/demo/test/attention.png, runs/demo/clip.mp4, and tensorboard --logdir runs/demo"
+
+video-demo: venv
+	$(BIN)/python -W ignore -m experiments.video_demo $(ROWS)

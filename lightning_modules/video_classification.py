@@ -151,17 +151,19 @@ class VideoClassification(LightningModule):
         """Stop at a loss that is no number."""
         check_loss(loss, self.global_step)  # a GPU waits for this: as little as can be comes between it and backward
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count a batch of the validation set."""
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Count a batch of the validation set, and give its logits ``[1, B, num_classes]``."""
         video, *boxes, label = batch
-        self._count(self(video, *boxes), label, "val", self.val_accuracies)
+        views = self.view_logits(video, *boxes)
+        self._count(views.mean(dim=0), label, "val", self.val_accuracies)
+        return views
 
     def on_test_epoch_start(self) -> None:
         """Begin the confusion matrix anew."""
         self.test_confusion.reset()
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count a batch of the test set."""
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Count a batch of the test set, and give the logits ``[V, B, num_classes]`` of all views."""
         video, *boxes, label = batch
         views = self.view_logits(video, *boxes)
         self._count(views.mean(dim=0), label, "test", self.test_accuracies)
@@ -169,6 +171,7 @@ class VideoClassification(LightningModule):
         if len(views) > 1:
             self.center_view_accuracies.update(views[0], label)
             self.log_dict(self.center_view_accuracies, batch_size=len(label))
+        return views
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Probabilities ``[B, num_classes]`` of a batch, and its labels ``[B]``, negative where there are none."""

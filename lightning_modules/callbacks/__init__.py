@@ -1,5 +1,6 @@
 """Callbacks: what a run shows and leaves in its folder."""
 
+from lightning_modules.callbacks.accuracy_within_pairs import AccuracyWithinPairs
 from lightning_modules.callbacks.attention_figure import AttentionFigure
 from lightning_modules.callbacks.backbone_export import BackboneExport
 from lightning_modules.callbacks.comparison import Comparison
@@ -11,6 +12,7 @@ from lightning_modules.callbacks.step_seed import StepSeed
 from lightning_modules.callbacks.throughput import Throughput
 
 __all__ = [
+    "AccuracyWithinPairs",
     "AttentionFigure",
     "BackboneExport",
     "Comparison",

@@ -32,8 +32,10 @@ class Record:
         gate_names: Names of the G gates: input, forget and output of an LSTM, reset and update of a GRU.
         box: ``[N, 4]`` region (y0, x0, y1, x1) of each node as a share of the frame, or None.
         scale: ``[N]`` scale of each node, or None.
-        video: ``[B, T, channels, H, W]`` frames in [0, 1], or None.
-        scores: ``[B, T, classes]`` logits had the clip ended with that frame, or None.
+        video: ``[B, T, channels, H, W]`` frames in [0, 1], or None. Where the backbone pools time, the first of the
+            frames behind each step of the graph.
+        scores: ``[B, T, classes]`` logits had the clip ended with that frame, or None. Only of a plain
+            :class:`~rstg_pyg.nn.RSTGToVec`, whose vector follows from the nodes alone.
         class_names: Names of the classes.
     """
 
@@ -87,7 +89,7 @@ def record(model: nn.Module, class_names: Sequence[str] | None = None) -> Iterat
 
     Args:
         model: A module with one :class:`rstg_pyg.RSTG` inside. A :class:`rstg_pyg.VideoClassifier` also shows its
-            frames and, where its graph has a :class:`~rstg_pyg.nn.readout.NodesToVec`, its scores over time.
+            frames and, where its graph is an :class:`~rstg_pyg.nn.RSTGToVec`, its scores over time.
         class_names: Names of the classes; None takes those of the classifier's ``config`` or, without one, numbers.
 
     Yields:
@@ -109,7 +111,8 @@ def record(model: nn.Module, class_names: Sequence[str] | None = None) -> Iterat
 
     def write_scores(classifier: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], _: Any) -> None:
         assert isinstance(classifier, VideoClassifier)
-        rec.video = (args[0] if args else kwargs["video"]).detach().cpu()
+        video = (args[0] if args else kwargs["video"]).detach().cpu()
+        rec.video = video[:, :: max(1, video.size(1) // recorder.num_frames)][:, : recorder.num_frames]
         rec.scores, rec.class_names = recorder.scores(classifier)
 
     handles = [*recorder.attach(), recorder.rstg.register_forward_hook(write_graph)]

@@ -10,8 +10,7 @@ from torch.utils.hooks import RemovableHandle
 from torch_geometric.utils import is_sparse, to_edge_index
 
 from rstg_pyg.models import VideoClassifier
-from rstg_pyg.nn import RSTG
-from rstg_pyg.nn.readout import NodesToVec
+from rstg_pyg.nn import RSTG, RSTGToVec
 from rstg_pyg.nn.time_stage import State, TimeStage
 from rstg_pyg.nn.volume_rstg import VolumeRSTG
 from rstg_pyg.viz.evaluation import evaluation_mode
@@ -136,9 +135,9 @@ class Recorder:
         class_names = self.class_names
         if class_names is None and classifier.config is not None:
             class_names = classifier.config["class_names"]
-        readout = getattr(classifier.graph, "readout", None)
-        if not isinstance(readout, NodesToVec):
+        if type(classifier.graph) is not RSTGToVec:  # a subclass may make more of the vector than the nodes tell
             return None, tuple(class_names or ())
+        readout = classifier.graph.readout
         nodes = next(reversed(self.time_states)) if self.time_states else self._stages(self.space_states)[-1]
         with evaluation_mode(classifier.head):
             scores = torch.stack(

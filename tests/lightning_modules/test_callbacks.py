@@ -5,6 +5,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from lightning_modules.callbacks import LearningCurve, Throughput
+from lightning_modules.callbacks.confusion_figure import draw_confusion
 from lightning_modules.csv_log import csv_logger, read_metrics
 
 
@@ -85,3 +86,11 @@ def test_log_that_goes_on_keeps_the_rows_before_its_checkpoint(tmp_path):
         "train/loss": ([0, 1, 2], [1.0, 2.0, 7.0]),
         "val/acc": ([2], [0.5]),
     }
+
+
+@pytest.mark.parametrize(("number", "named"), [(3, True), (21, False)])
+def test_confusion_matrix_names_few_classes(tmp_path, number, named):
+    names = [f"class {i}" for i in range(number)]
+    figure = draw_confusion(torch.eye(number), tmp_path / "confusion.png", names)
+    shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert (shown == names) == named

@@ -7,11 +7,12 @@ from pytorch_lightning.cli import ReduceLROnPlateau
 from safetensors.torch import save_file
 from torch import nn
 
+from data.video.scenes import SceneSet, write_v1
 from lightning_modules import DigitPretraining, VideoClassification
 from lightning_modules.optimization import WarmupCosine
 from lightning_modules.pretrained_weights import load_weights
 from rstg_pyg import VideoClassifier
-from rstg_pyg.models import InflatedResNet, NonLocalBlock, SmallCNN, SmallI3D
+from rstg_pyg.models import GlobalAveragePool, NonLocalBlock, PooledRSTGToVec, SmallCNN, SmallI3D
 from rstg_pyg.models.load_pretrained import BACKBONE_PREFIXES
 from rstg_pyg.models.state_comparison import state_differences
 from rstg_pyg.nn.norm import NodeBatchNorm
@@ -32,6 +33,14 @@ BASELINES = {
     "non_local": ("SmallI3D", "GlobalAveragePool"),
 }
 SHIPPED = {"1_narrowing": None, "2_three_digits": "rstg-3syncmnist", "3_five_digits": None}
+# Inflation, non-local blocks, places of the graph inside, what reads the features.
+SCENES = {
+    "c2d": ("c2d", 0, [], GlobalAveragePool),
+    "c2d_to_vec": ("c2d", 0, [], PooledRSTGToVec),
+    "i3d": ("i3d", 0, [], GlobalAveragePool),
+    "i3d_to_map_res3_res4": ("i3d", 0, ["res3/0", "res4/0"], GlobalAveragePool),
+    "non_local": ("i3d", 2, [], GlobalAveragePool),
+}
 # A variant or baseline lies over each base in the same way: every base meets some, every one of them meets a base.
 WIDTHS = {"cpu": 128, "paper": 512}
 
@@ -69,8 +78,9 @@ def test_every_config_is_tested_here(configs):
         "classifying_backbone",
     }
     assert {path.stem for path in (configs / "shipped").iterdir()} == set(SHIPPED)
+    assert {path.stem for path in (configs / "scenes").iterdir()} == {"base", *SCENES}
     # The last two have tests of their own.
-    folders = {"syncmnist", "debug", "pretrain", "shipped", "something_something", "cluster"}
+    folders = {"syncmnist", "scenes", "debug", "pretrain", "shipped", "something_something", "cluster"}
     assert {path.name for path in configs.iterdir()} == {*folders, "demo.yaml"}
 
 
@@ -253,10 +263,27 @@ def test_demo_starts_from_the_backbone_that_is_shipped(cli, configs, tmp_path, m
 
 
 @pytest.mark.parametrize(
-    "file", ["syncmnist/*.yaml", "something_something/*.yaml", "debug/*.yaml", "pretrain/*.yaml", "demo.yaml"]
+    "file",
+    ["syncmnist/*.yaml", "something_something/*.yaml", "scenes/*.yaml", "debug/*.yaml", "pretrain/*.yaml", "demo.yaml"],
 )
 def test_config_says_what_it_is_and_how_to_run_it(configs, file):
     for path in configs.glob(file):
         comment = [line for line in path.read_text().splitlines() if line.startswith("#")]
         assert len(comment) >= 2
         assert any("python main.py fit --config configs/" in line for line in comment)
+
+
+@pytest.mark.parametrize("row", SCENES)
+def test_scenes(cli, configs, tmp_path, row):
+    write_v1({"train": SceneSet("train", 1, height=16, seconds=(0.1, 0.1))}, tmp_path)
+    (tmp_path / "data.yaml").write_text(yaml.safe_dump({"data": {"init_args": {"root": str(tmp_path)}}}))
+    run = instantiate(
+        cli, tmp_path, configs / "scenes/base.yaml", configs / f"scenes/{row}.yaml", tmp_path / "data.yaml"
+    )
+    network = run.model.network.eval()
+    inflation, num_non_local, places, graph = SCENES[row]
+    assert network.backbone.stem[0].kernel_size == (5 if inflation == "i3d" else 1, 7, 7)
+    assert sum(isinstance(module, NonLocalBlock) for module in network.modules()) == num_non_local
+    assert list(getattr(network.backbone, "inserted_blocks", {})) == places
+    assert type(network.graph) is graph
+    assert network(torch.rand(1, 2, 3, 64, 64)).shape == (1, 8)

@@ -5,7 +5,7 @@ from torch_geometric.data import Data
 from torch_geometric.explain import AttentionExplainer, Explainer, GNNExplainer
 
 from rstg_pyg import RSTG, GridPyramid, RSTGBlock, RSTGConv, VideoClassifier
-from rstg_pyg.models import ClassifierHead, SmallCNN
+from rstg_pyg.models import ClassifierHead, InflatedResNet, PooledRSTGToVec, SmallCNN
 from rstg_pyg.nn import RSTGToVec
 from rstg_pyg.nn.rstg import SCHEDULES
 from rstg_pyg.transforms import SpaceTimeGraph
@@ -164,6 +164,18 @@ def test_scores_over_time_are_those_of_shorter_clips(readout):
     assert padded.class_names == ("0", "1", "2")
     model.config = {"class_names": ["d", "e", "f"]}  # as of a model that was loaded from its folder
     assert as_record(video, model).class_names == ("d", "e", "f")
+
+
+def test_frames_beside_a_backbone_that_pools_time_are_the_first_behind_each_step():
+    graph = PooledRSTGToVec(channels=16, node_channels=4, pyramid=(2, 1))
+    backbone = InflatedResNet(inflation="c2d", depth=18, width=2, res5_stride=1)
+    model = VideoClassifier(backbone, graph, ClassifierHead(16, 3)).eval()
+    video = torch.rand(1, 6, 3, 32, 32)
+    rec = as_record(video, model)
+    assert rec.attention.size(1) == 3
+    assert torch.equal(rec.video, video[:, [0, 2, 4]])
+    assert torch.equal(as_record(video[:, :5], model).video, video[:, [0, 2]])  # the fifth frame is in no pair
+    assert rec.scores is None  # the vector is not all that the head sees
 
 
 def test_recording_changes_neither_result_nor_gradient_and_leaves_no_trace():

@@ -1,14 +1,15 @@
-"""What happens in a scene: where its two objects are at each moment.
+"""What happens in a scene: where its objects, one or two, are at each moment.
 
 There is one action for each pair of classes; the second class of a pair is the first one played backwards. An action is
-given the layout of the scene and says how it goes on from progress 0 to 1, in units of the frame's shorter side.
+given the layout of the scene and says how it goes on from progress 0 to 1, in units of the frame's shorter side. All of
+it is in the square in the middle of the frame, as what a crop cuts off nobody can tell.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Point = NDArray[np.float64]
 """A place in the frame: x to the right and y downwards, in units of the frame's shorter side."""
@@ -16,12 +17,12 @@ Point = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Moves:
-    """The objects' ways: the first (in front) and the second go straight from `start` to `end`.
+    """The objects' ways: each goes straight from `start` to `end`, the first in front of the second if there are two.
 
     Args:
-        start: The places at progress 0, (2, 2).
-        end: The places at progress 1, (2, 2).
-        radius: The sizes of the objects, (2,).
+        start: The places at progress 0, (bodies, 2).
+        end: The places at progress 1, (bodies, 2).
+        radius: The sizes of the objects, (bodies,).
     """
 
     start: NDArray[np.float64]
@@ -30,44 +31,37 @@ class Moves:
 
 
 def push(draws: NDArray[np.float64], frame: Point) -> Moves:
-    """The first object goes from left to right; the second stays anywhere."""
-    radius = np.array([0.14, 0.12]) + 0.04 * draws[:2]
-    way = (0.45 + 0.2 * draws[2]) * frame[0]
-    x = _between(radius[0], frame[0] - radius[0] - way, draws[3])
-    y = _between(radius[0], frame[1] - radius[0], draws[4])
-    other = _inside(radius[1], frame, draws[5:7])
-    return _moves([(x, y), other], [(x + way, y + 0.08 * (draws[7] - 0.5)), other], radius)
+    """An object goes from left to right, in the lower half."""
+    radius = 0.12 + 0.03 * draws[0]
+    middle = frame / 2 + [0.14 * (draws[1] - 0.5), 0.05 + 0.25 * draws[2]]
+    half_way = np.array([0.25 + 0.05 * draws[3], 0.03 * (draws[4] - 0.5)])
+    return _moves([middle - half_way], [middle + half_way], [radius])
 
 
 def approach(draws: NDArray[np.float64], frame: Point) -> Moves:
     """The first object comes from afar to beside the second, which stays."""
-    radius = np.array([0.13, 0.13]) + 0.04 * draws[:2]
-    target = _inside(radius[1] + 0.1, frame, draws[2:4])
-    # Away from the target towards the side with more room, within a wide angle.
-    angle = np.arctan2(*(frame / 2 - target)[::-1]) + (draws[4] - 0.5) * 1.6
-    direction = np.array([np.cos(angle), np.sin(angle)])
+    radius = 0.11 + 0.03 * draws[:2]
+    direction = _direction(draws[2])
+    target = frame / 2 - 0.27 * direction + 0.1 * (draws[3:5] - 0.5)
     near = target + direction * (radius.sum() + 0.02)
-    far = near + direction * (0.4 + 0.2 * draws[5])
-    return _moves([_kept_inside(far, radius[0], frame), target], [near, target], radius)
+    far = near + direction * (0.28 + 0.07 * draws[5])
+    return _moves([far, target], [near, target], radius)
 
 
 def lift(draws: NDArray[np.float64], frame: Point) -> Moves:
-    """The first object goes up; the second stays anywhere."""
-    radius = np.array([0.14, 0.12]) + 0.04 * draws[:2]
-    way = (0.45 + 0.15 * draws[2]) * frame[1]
-    x = _between(radius[0], frame[0] - radius[0], draws[3])
-    y = _between(radius[0], frame[1] - radius[0] - way, draws[4])
-    other = _inside(radius[1], frame, draws[5:7])
-    return _moves([(x, y + way), other], [(x + 0.08 * (draws[7] - 0.5), y), other], radius)
+    """An object goes up."""
+    radius = 0.12 + 0.03 * draws[0]
+    middle = frame / 2 + [0.5 * (draws[1] - 0.5), 0.14 * (draws[2] - 0.5)]
+    half_way = np.array([0.03 * (draws[4] - 0.5), 0.25 + 0.05 * draws[3]])
+    return _moves([middle + half_way], [middle - half_way], [radius])
 
 
 def uncover(draws: NDArray[np.float64], frame: Point) -> Moves:
     """The first object lies on the smaller second one and goes away to some side."""
-    radius = np.array([0.21, 0.11]) + 0.03 * draws[:2]
-    target = _inside(0.22, frame, draws[2:4])
-    angle = np.arctan2(*(frame / 2 - target)[::-1]) + (draws[4] - 0.5) * 1.6
-    direction = np.array([np.cos(angle), np.sin(angle)])
-    away = target + direction * (radius.sum() + 0.12 + 0.15 * draws[5])
+    radius = np.array([0.19, 0.1]) + 0.03 * draws[:2]
+    direction = _direction(draws[2])
+    target = frame / 2 - 0.22 * direction + 0.1 * (draws[3:5] - 0.5)
+    away = target + direction * (radius.sum() + 0.04 + 0.08 * draws[5])
     return _moves([target, target], [away, target], radius)
 
 
@@ -76,7 +70,7 @@ class Action:
     """A pair of classes.
 
     Args:
-        moves: Draws in [0, 1) (8,), frame (width, height) → the objects' ways.
+        moves: Draws in [0, 1) (6,), frame (width, height) → the objects' ways.
         forwards: Template of the action, in the words of Something-Something.
         backwards: Template of the action played backwards.
     """
@@ -86,7 +80,7 @@ class Action:
     backwards: str
 
 
-NUM_DRAWS = 8
+NUM_DRAWS = 6
 ACTIONS = (
     Action(push, "Pushing [something] from left to right", "Pushing [something] from right to left"),
     Action(approach, "Moving [something] closer to [something]", "Moving [something] away from [something]"),
@@ -100,17 +94,9 @@ def class_templates() -> list[str]:
     return sorted(template for action in ACTIONS for template in (action.forwards, action.backwards))
 
 
-def _between(low: float, high: float, share: float) -> float:
-    return (low + high) / 2 if high < low else low + (high - low) * share
+def _direction(draw: float) -> Point:
+    return np.array([np.cos(2 * np.pi * draw), np.sin(2 * np.pi * draw)])
 
 
-def _inside(radius: float, frame: Point, draws: NDArray[np.float64]) -> Point:
-    return radius + (frame - 2 * radius) * draws
-
-
-def _kept_inside(point: Point, radius: float, frame: Point) -> Point:
-    return np.clip(point, 0.5 * radius, frame - 0.5 * radius)
-
-
-def _moves(start: Sequence, end: Sequence, radius: NDArray[np.float64]) -> Moves:
-    return Moves(np.array(start, dtype=float), np.array(end, dtype=float), radius)
+def _moves(start: Sequence[Point], end: Sequence[Point], radius: ArrayLike) -> Moves:
+    return Moves(np.array(start), np.array(end), np.array(radius))

@@ -1,4 +1,4 @@
-"""From a scene to frames: textured objects on a textured background that moves."""
+"""From a scene to frames: textured objects, a bright and a dark one, on a textured background that moves."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class Scene:
         moves: The objects' ways.
         begin: The moment at which the objects start, in shares of the video.
         end: The moment at which they have arrived.
-        shapes: The objects' shapes, two of :data:`SHAPES`.
+        shapes: Two of :data:`SHAPES`, the first object's and the second's if there is one.
         textures: Of the background and the two objects, uint8 (3, 64, 64, 3); they tile.
         pan: The way of the background over the video, (x, y) in units of the frame's shorter side.
         backwards: Whether the frames come in reverse order.
@@ -49,7 +49,7 @@ class Scene:
             frame = sample_texture(self.textures[0], x - shift[0], y - shift[1], repeats=1.5)
             progress = np.clip((moment - self.begin) / (self.end - self.begin), 0, 1)
             places = self.moves.start + (self.moves.end - self.moves.start) * progress
-            for body in (1, 0):  # the first object is in front
+            for body in reversed(range(len(places))):  # the first object is in front
                 radius = self.moves.radius[body]
                 dx, dy = x - places[body, 0], y - places[body, 1]
                 columns, rows = (np.flatnonzero(np.abs(d) < 1.2 * radius) for d in (dx, dy))
@@ -82,11 +82,13 @@ def sample_texture(
     return _interpolated(_interpolated(texture, y * repeats).swapaxes(0, 1), x * repeats).swapaxes(0, 1)
 
 
-def make_texture(draws: NDArray[np.float64], contrast: float) -> NDArray[np.uint8]:
+def make_texture(draws: NDArray[np.float64], darkest: float, brightest: float, contrast: float) -> NDArray[np.uint8]:
     """A texture that tiles: a colour, and noise at three scales around it.
 
     Args:
         draws: Numbers in [0, 1), (3 + 3 * (16 + 64 + 256),).
+        darkest: The least that red, green and blue of the colour are, as a share of the range.
+        brightest: The most that they are.
         contrast: How far the noise goes from the colour, as a share of the range.
 
     Returns:
@@ -97,7 +99,7 @@ def make_texture(draws: NDArray[np.float64], contrast: float) -> NDArray[np.uint
     for side in (4, 8, 16):
         grid, noise = noise[: 3 * side * side].reshape(side, side, 3), noise[3 * side * side :]
         texture += _enlarged(grid - 0.5) * np.sqrt(4 / side)
-    return np.rint(255 * np.clip(0.15 + 0.7 * colour + contrast * texture, 0, 1)).astype(np.uint8)
+    return np.rint(255 * np.clip(darkest + (brightest - darkest) * colour + contrast * texture, 0, 1)).astype(np.uint8)
 
 
 NUM_TEXTURE_DRAWS = 3 + 3 * (16 + 64 + 256)

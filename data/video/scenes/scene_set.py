@@ -13,6 +13,8 @@ from data.video.scenes.scene import NUM_TEXTURE_DRAWS, SHAPES, Scene, make_textu
 FRAMES_PER_SECOND = 12
 ASPECTS = (4 / 3, 3 / 4)
 """Width by height of landscape and portrait videos."""
+LOOKS = ((0.35, 0.6, 0.2), (0.75, 1.0, 0.3), (0.0, 0.2, 0.3))
+"""Darkest and brightest colour and contrast of the background and the two objects."""
 
 
 class SceneSet:
@@ -98,7 +100,7 @@ class SceneSet:
             begin=0.25 * looks[2],
             end=1 - 0.25 * looks[3],
             shapes=(SHAPES[int(looks[4] * len(SHAPES))], SHAPES[int(looks[5] * len(SHAPES))]),
-            textures=np.stack([make_texture(textures[0], 0.35), *(make_texture(t, 0.5) for t in textures[1:])]),
+            textures=np.stack([make_texture(t, *look) for t, look in zip(textures, LOOKS, strict=True)]),
             pan=speed * np.array([np.cos(angle), np.sin(angle)]),
             backwards=shown_backwards if backwards is None else backwards,
         )

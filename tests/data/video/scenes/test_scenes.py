@@ -5,6 +5,7 @@ import pytest
 
 from data.video.scenes import ACTIONS, SceneSet, class_templates
 from data.video.scenes.__main__ import main
+from data.video.scenes.actions import NUM_DRAWS
 
 NUMBER = 400
 
@@ -25,7 +26,7 @@ def test_twin_shows_the_same_frames_in_reverse(many):
 
 def test_scene_is_drawn_without_regard_to_its_direction(many):
     """What is drawn has nothing to do with the class: within a pair, every draw has the same mean for both classes."""
-    draws = np.array([many._draws("scene", index, 16) for index in range(NUMBER)])
+    draws = np.array([many._draws("scene", index, 8 + NUM_DRAWS) for index in range(NUMBER)])
     backwards = np.array([many._what(index)[1] for index in range(NUMBER)])
     difference = draws[backwards].mean(axis=0) - draws[~backwards].mean(axis=0)
     assert np.abs(difference).max() < 4 * np.sqrt(2 / 12 / (NUMBER / 2))  # four standard deviations
@@ -70,30 +71,40 @@ def way(scene):
 def test_actions_are_what_their_names_say(many):
     for index in range(200):
         scene, template = many.scene(index), many.template(index)
-        start, end = distances(scene)
-        touching = scene.moves.radius.sum()
         if "left to right" in template or "right to left" in template:
             assert abs(way(scene)[0]) > 4 * abs(way(scene)[1])
             assert (way(scene)[0] > 0) == ("left to right" in template)
         elif template.startswith(("Lifting", "Dropping")):
             assert abs(way(scene)[1]) > 4 * abs(way(scene)[0])
             assert (way(scene)[1] < 0) == template.startswith("Lifting")
-        elif template.startswith("Moving"):
-            assert min(start, end) > touching
-            assert abs(start - end) > 0.1
-            assert (end < start) == ("closer" in template)
         else:
-            assert min(start, end) == 0
-            assert max(start, end) > touching
-            assert (end < start) == template.startswith("Covering")
+            start, end = distances(scene)
+            touching = scene.moves.radius.sum()
+            if template.startswith("Moving"):
+                assert min(start, end) > touching
+                assert abs(start - end) > 0.1
+                assert (end < start) == ("closer" in template)
+            else:
+                assert min(start, end) == 0
+                assert max(start, end) > touching
+                assert (end < start) == template.startswith("Covering")
 
 
-def test_objects_stay_in_view(many):
+def test_objects_stay_in_the_square_in_the_middle(many):
     for index in range(200):
         scene = many.scene(index)
-        frame = np.array([scene.width, scene.height]) / min(scene.width, scene.height)
+        middle = np.array([scene.width, scene.height]) / min(scene.width, scene.height) / 2
         for places in (scene.moves.start, scene.moves.end):
-            assert ((places > -0.02) & (places < frame + 0.02)).all()
+            assert (np.abs(places - middle).max(axis=1) + scene.moves.radius < 0.56).all()
+
+
+def test_bright_object_in_front_of_the_dark_one_in_front_of_the_background(many):
+    scene = next(many.scene(index, backwards=False) for index in range(8) if many._what(index)[0] == 3)  # uncover
+    end = scene.frames()[-1]
+    (first, second), unit = scene.moves.end, min(scene.height, scene.width)
+    brightness = [end[int(y * unit), int(x * unit)].mean() for x, y in (first, second)]
+    covered = scene.frames()[0][int(second[1] * unit), int(second[0] * unit)].mean()
+    assert brightness[1] < 80 < np.median(end) < 170 < min(brightness[0], covered)
 
 
 def test_command_writes_one_version(tmp_path):
