@@ -12,7 +12,7 @@ from lightning_modules import DigitPretraining, VideoClassification
 from lightning_modules.optimization import WarmupCosine
 from lightning_modules.pretrained_weights import load_weights
 from rstg_pyg import VideoClassifier
-from rstg_pyg.models import GlobalAveragePool, NonLocalBlock, PooledRSTGToVec, SmallCNN, SmallI3D
+from rstg_pyg.models import GlobalAveragePool, InflatedResNet, NonLocalBlock, PooledRSTGToVec, SmallCNN, SmallI3D
 from rstg_pyg.models.load_pretrained import BACKBONE_PREFIXES
 from rstg_pyg.models.state_comparison import state_differences
 from rstg_pyg.nn.norm import NodeBatchNorm
