@@ -1,5 +1,5 @@
 # make demo       train, test and look at a small model on real digits (about 12 minutes on two CPU cores)
-# make video-demo train and test C2D with and without the graph on drawn videos that only time can tell apart (about
+# make video-demo train and test C2D with and without the graph on drawn videos that only time can tell apart (some
 #                 15 minutes on two CPU cores), or go on where it was stopped; all rows: make video-demo ROWS=all
 # make test       format, lint, types and tests
 # make bench      measure everything and write docs/performance.md; some of it: make bench ARGS="graph_stack streaming"
