@@ -7,7 +7,17 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import generator, graph_stack, scaling, space_memory, streaming, training_step, video_data
+from benchmarks import (
+    generator,
+    graph_stack,
+    network_costs,
+    scaling,
+    space_memory,
+    streaming,
+    training_step,
+    video_data,
+    video_step,
+)
 from benchmarks.report import read_results, write_report, write_results
 from benchmarks.results import Result
 from benchmarks.settings import Settings, describe_machine
@@ -17,9 +27,12 @@ BENCHMARKS: dict[str, Callable[[Settings], Result]] = {
     "space_memory": space_memory.run,
     "scaling": scaling.run,
     "streaming": streaming.run,
+    "long_stream": streaming.run_long,
     "training_step": training_step.run,
     "generator": generator.run,
     "video_data": video_data.run,
+    "video_step": video_step.run,
+    "network_costs": network_costs.run,
 }
 REPOSITORY = Path(__file__).parent.parent
 
@@ -36,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--rounds", type=int, help="rounds to take medians over; default: each benchmark's own")
+    parser.add_argument("--frames", type=int, help="frames of the long stream; default: 1,000,000")
     parser.add_argument("--force-bf16", action="store_true", help="measure bfloat16 where it is emulated, too")
     parser.add_argument("--quick", action="store_true", help="tiny sizes and two rounds: see that everything runs")
     parser.add_argument("--out", type=Path, help="folder of the report; default: docs, or runs/benchmarks if --quick")
@@ -45,10 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     # float32 is float32 on every device.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    settings = Settings(torch.device(options.device), options.quick, options.force_bf16, options.rounds)
+    settings = Settings(torch.device(options.device), options.quick, options.force_bf16, options.rounds, options.frames)
     out = options.out or REPOSITORY / ("runs/benchmarks" if options.quick else "docs")
     flags = f"--device {options.device}"
     flags += f" --rounds {options.rounds}" if options.rounds else ""
+    flags += f" --frames {options.frames}" if options.frames else ""
     flags += " --force-bf16" if options.force_bf16 else ""
     flags += " --quick" if options.quick else ""
 

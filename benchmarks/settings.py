@@ -11,6 +11,7 @@ import torch
 from lightning_modules.allocator import GLIBC_SETTINGS
 
 QUICK_ROUNDS = 2
+QUICK_FRAMES = 40
 
 
 @dataclass(frozen=True)
@@ -22,16 +23,22 @@ class Settings:
         quick: Tiny sizes and few rounds, to see that everything runs; the numbers mean nothing.
         force_bf16: Measure bfloat16 where it is emulated, too.
         rounds: Rounds, or None for each benchmark's own.
+        frames: Frames of the long stream, or None for its own number.
     """
 
     device: torch.device
     quick: bool = False
     force_bf16: bool = False
     rounds: int | None = None
+    frames: int | None = None
 
     def num_rounds(self, default: int) -> int:
         """Rounds to run, where ``default`` is the benchmark's own number."""
         return self.rounds or (QUICK_ROUNDS if self.quick else default)
+
+    def num_frames(self, default: int) -> int:
+        """Frames of the long stream, where ``default`` is its own number."""
+        return self.frames or (QUICK_FRAMES if self.quick else default)
 
 
 def computes_bf16(device: torch.device) -> bool:

@@ -173,7 +173,6 @@ class Workshop:
 
         metrics = read_metrics(self.runs / run.name / "metrics.csv")
         steps, accuracy = metrics["val/acc"]
-        speeds = metrics.get("train/videos_per_s")
         batch = run.num_videos / (steps[-1] + 1)
         speeds = metrics.get("train/videos_per_s")
         network = VideoClassification.load_from_checkpoint(self.checkpoint(run), map_location="cpu").network

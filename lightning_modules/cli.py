@@ -1,6 +1,7 @@
 """The command line: LightningCLI with our links, run folders, loggers and callbacks."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,12 @@ from lightning_modules.callbacks import (
     LastCheckpoint,
     LearningCurve,
     PredictionWriter,
+    StepSeed,
     Throughput,
 )
 from lightning_modules.csv_log import csv_logger
+from lightning_modules.pretrained_weights import NETWORK_PREFIXES, load_weights
+from rstg_pyg.models.model_folder import find_folder
 
 RUNS = Path("runs")
 
@@ -33,7 +37,8 @@ class RSTGCLI(LightningCLI):
     - A run lives in ``run_dir``, by default ``runs/`` and the names of its configs: ``cpu.yaml`` with ``all_temp.yaml``
       gives ``runs/cpu-all_temp``. A second fit there without ``--ckpt_path`` takes ``runs/cpu-all_temp-2``;
       with ``--ckpt_path last`` it goes on with the first. The other commands write to a folder of their name inside it.
-    - ``--ckpt_path best`` and ``last`` mean the run folder's.
+    - ``--ckpt_path best`` and ``last`` mean the run folder's. The three commands after fit also take a model that ships
+      with the package, by its name, or a folder that save-pretrained wrote.
     - ``trainer.precision`` is bfloat16 where the hardware computes in it, else float32; the saved config says which.
     """
 
@@ -85,10 +90,15 @@ class RSTGCLI(LightningCLI):
         self._resolve_checkpoint(config)
 
     def _resolve_checkpoint(self, config: Namespace) -> None:
+        self._weights: Path | None = None
         subcommand = self.config.get("subcommand")
         if config.get("ckpt_path") is None and subcommand in ("validate", "test", "predict"):
-            sys.exit(f"Expected '--ckpt_path' to be best, last or a checkpoint to {subcommand} (got none)")
+            sys.exit(f"Expected '--ckpt_path' to be best, last, a checkpoint or a model to {subcommand} (got none)")
         if config.get("ckpt_path") not in ("best", "last"):
+            if subcommand in ("validate", "test", "predict"):
+                with suppress(FileNotFoundError):  # a checkpoint
+                    self._weights = find_folder(config.ckpt_path) / "model.safetensors"
+                    config.ckpt_path = None
             return
         path = Path(config.run_dir, "checkpoints", f"{config.ckpt_path}.ckpt")
         if not path.is_file():
@@ -132,6 +142,7 @@ class RSTGCLI(LightningCLI):
             board = TensorBoardLogger(folder, name="", version="", default_hp_metric=False)
             kwargs["logger"] = [board, csv_logger(folder, self._resumed_step)]
         callbacks: list[Callback] = [
+            StepSeed(),
             Throughput(),
             LearningCurve(),
             ConfusionFigure(),
@@ -147,6 +158,13 @@ class RSTGCLI(LightningCLI):
         kwargs["callbacks"] = [*(trainer.callbacks or []), *callbacks]
         return super().instantiate_trainer(**kwargs)
 
+    def before_test(self) -> None:
+        """Load the weights of a model's folder, where one is given in place of a checkpoint."""
+        if self._weights is not None:
+            rank_zero_info(load_weights(self.model.network, self._weights, "ckpt_path", NETWORK_PREFIXES))
+
+    before_validate = before_predict = before_test
+
     def before_fit(self) -> None:
         """Say how training on this machine gets faster, where a setting is missing."""
         hint = allocator_hint(self.trainer.strategy.root_device)
@@ -155,11 +173,20 @@ class RSTGCLI(LightningCLI):
 
 
 class _SaveConfig(SaveConfigCallback):
-    """Saves a fit's config without the checkpoint it went on from, so that the file starts the run anew."""
+    """Saves a fit's config without the checkpoint it went on from, so that the file starts the run anew.
+
+    Every process learns here which folder rank 0 has claimed.
+    """
 
     def __init__(self, parser: LightningArgumentParser, config: Namespace, **kwargs: Any) -> None:
         super().__init__(parser, config.clone(), **kwargs)
         self.config.ckpt_path = None
+        self.config_in_use = config
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Agree on the run folder, and save."""
+        self.config_in_use.run_dir = trainer.strategy.broadcast(self.config_in_use.run_dir)
+        super().setup(trainer, pl_module, stage)
 
 
 class _LinkedInstantiator(_InstantiatorFn):
@@ -187,7 +214,8 @@ def default_precision(accelerator: str) -> str:
 def claim_folder(run_dir: str) -> str:
     """Make the folder a run's, or the first free of ``-2``, ``-3``... where it holds a run already.
 
-    Of fits that are started at one time each gets a folder of its own.
+    Of fits that are started at one time each gets a folder of its own. A start that fails after this keeps its folder,
+    with empty ``checkpoints``, and the next fit takes another until that one is removed. Rank 0 alone chooses.
     """
     folder, count = run_dir, 1
     while rank_zero_only.rank == 0 and not _claimed(folder):
@@ -195,8 +223,8 @@ def claim_folder(run_dir: str) -> str:
         folder = f"{run_dir}-{count}"
     if folder != run_dir:
         rank_zero_info(
-            f"{run_dir} holds a run already: this one goes to {folder} "
-            "(with --ckpt_path last it would go on with the other)"
+            f"{run_dir} is another run's: this one goes to {folder} "
+            "(with --ckpt_path last it would go on with the other, if that has a checkpoint)"
         )
     return folder
 

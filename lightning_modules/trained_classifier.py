@@ -11,6 +11,24 @@ from lightning_modules.video_classification import VideoClassification
 from rstg_pyg import VideoClassifier
 
 
+def load_classifier(ckpt_path: Path | None, pretrained: str | None) -> VideoClassifier:
+    """The classifier that a command's arguments name, in eval mode on the CPU.
+
+    Args:
+        ckpt_path: Checkpoint of a video classifier that fit trained.
+        pretrained: A model that ships with the package, or a folder that save-pretrained wrote.
+
+    Raises:
+        ValueError: If not exactly one of the two is given, or the checkpoint does not say what its network is.
+        FileNotFoundError: If there is no such model.
+    """
+    if ckpt_path is not None and pretrained is None:
+        return load_trained(ckpt_path)
+    if pretrained is not None and ckpt_path is None:
+        return VideoClassifier.from_pretrained(pretrained)
+    raise ValueError(f"Expected 'ckpt_path' or 'pretrained', and not both (got {ckpt_path} and {pretrained})")
+
+
 def load_trained(ckpt_path: Path) -> VideoClassifier:
     """The network of a checkpoint, in eval mode on the CPU, with the config to build it again.
 

@@ -15,7 +15,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 from lightning_modules.batch_checks import check_images, check_labels, check_loss, to_unit_range
 from lightning_modules.optimization import configure_optimizers, set_fit_length
 from lightning_modules.pretrained_weights import NETWORK_PREFIXES, load_weights
-from rstg_pyg.models import InflatedResNet, load_pretrained
+from rstg_pyg.models import InflatedResNet, TorchvisionBackbone, load_pretrained
 from rstg_pyg.models.load_pretrained import BACKBONE_PREFIXES
 
 Batch = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]  # boxes come between video and label
@@ -39,8 +39,8 @@ class VideoClassification(LightningModule):
         scheduler: Optimiser → learning-rate schedule, stepped with the optimiser
             (:class:`~pytorch_lightning.cli.ReduceLROnPlateau`: after each validation epoch), or None.
         backbone_weights: ``.safetensors`` file or checkpoint with weights for ``network.backbone``, read when a fit
-            starts from scratch; for an :class:`rstg_pyg.models.InflatedResNet` a file or URL that
-            :func:`rstg_pyg.models.load_pretrained` reads.
+            starts from scratch; for an :class:`rstg_pyg.models.InflatedResNet` or a
+            :class:`rstg_pyg.models.TorchvisionBackbone` what :func:`rstg_pyg.models.load_pretrained` takes.
         network_weights: The same with weights for all of ``network``, such as a run with fewer digits.
         freeze_backbone: Whether ``network.backbone`` stays as it is.
     """
@@ -87,7 +87,7 @@ class VideoClassification(LightningModule):
             path = getattr(self, name)
             if path is None:
                 continue
-            if isinstance(module, InflatedResNet):
+            if isinstance(module, InflatedResNet | TorchvisionBackbone):
                 rank_zero_info(str(load_pretrained(module, path)))
             else:
                 rank_zero_info(load_weights(module, path, name, prefixes))

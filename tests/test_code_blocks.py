@@ -18,6 +18,7 @@ from pathlib import Path
 import jsonargparse
 import pytest
 import torch
+from torch.distributed.run import get_args_parser
 
 from lightning_modules.cli import RSTGCLI
 from rstg_pyg import VideoClassifier
@@ -107,8 +108,12 @@ def configs_of_a_run(word):
     run = re.fullmatch(r"runs/([^/]+)/config\.yaml|CONFIG\.yaml", word)
     if run is None:
         return [word]
-    files = [next(ROOT.glob(f"configs/**/{stem}.yaml")) for stem in (run[1] or "demo").split("-")]
-    return [str(files[0]), *(argument for file in files[1:] for argument in ("--config", str(file)))]
+    stems = (run[1] or "demo").split("-")
+    folder = next(ROOT.glob(f"configs/**/{stems[-1]}.yaml")).parent
+    files = [folder / f"{stem}.yaml" for stem in stems]
+    data = ["--data", "data.SomethingSomethingDataModule", "--data.root", "DIR"]  # no config names them
+    given = data if folder.name == "something_something" else []
+    return [str(files[0]), *(argument for file in files[1:] for argument in ("--config", str(file))), *given]
 
 
 @of_program("python", "main.py")
@@ -132,6 +137,25 @@ def test_command_of_main_is_understood(line, folder, lightning_parser, capsys):
         parser.parse_args(options)
 
 
+def of_other_machines():
+    """The commands that start main.py elsewhere, and where its own arguments begin."""
+    return [(line, line.index(" main.py ") + 9) for line in commands() if line.startswith("torchrun ")] + [
+        (line, line.index(" --")) for line in commands() if line.startswith("sbatch ")
+    ]
+
+
+@pytest.mark.parametrize(("line", "start"), of_other_machines())
+def test_command_of_more_machines_is_understood(line, start, folder, lightning_parser):
+    arguments = shlex.split(line[start:])
+    if line.startswith("torchrun"):
+        launched = get_args_parser().parse_args(shlex.split(line)[1:])
+        assert [launched.training_script, *launched.training_script_args] == ["main.py", *arguments]
+    else:
+        assert Path(shlex.split(line)[1]).is_file()
+        arguments = ["fit", *arguments]
+    lightning_parser.parse_args(arguments)
+
+
 @of_program("python", "-m")
 def test_module_takes_the_arguments(line, monkeypatch):
     module, *arguments = shlex.split(line)[2:]
@@ -143,7 +167,8 @@ def test_module_takes_the_arguments(line, monkeypatch):
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
     monkeypatch.setattr(sys, "argv", [module, *arguments])
-    if importlib.util.find_spec(f"{module}.__main__"):
+    spec = importlib.util.find_spec(module)
+    if spec is not None and spec.submodule_search_locations is not None:  # a package
         module += ".__main__"
     with pytest.raises(StoppedError):
         runpy.run_module(module, run_name="__main__")
@@ -171,7 +196,9 @@ def test_pip_installs_extras_there_are(line):
 def test_every_command_is_of_a_program_tested_here():
     programs = {"main.py", "-m", "make", "pip"}
     others = [line for line in commands() if not programs & set(shlex.split(line)[:2])]
-    assert {shlex.split(line)[0] for line in others} <= {"git", "cd", "pytest", "tensorboard"}, others
+    assert {shlex.split(line)[0] for line in others} <= {"git", "cd", "pytest", "tensorboard", "torchrun", "sbatch"}, (
+        others
+    )
 
 
 @pytest.mark.parametrize(
@@ -191,5 +218,5 @@ def test_block_is_in_a_language_tested_here(page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_files_a_page_links_to_are_there(page):
-    for link in re.findall(r"\]\((?!http|#)([^)#]+)[^)]*\)", PAGES[page].read_text()):
+    for link in re.findall(r"\]\((?!http|#)([^)#]+)[^)]*\)", FENCE.sub("", PAGES[page].read_text())):
         assert (PAGES[page].parent / link).is_file(), link

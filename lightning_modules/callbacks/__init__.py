@@ -8,6 +8,7 @@ from lightning_modules.callbacks.confusion_figure import ConfusionFigure
 from lightning_modules.callbacks.last_checkpoint import LastCheckpoint
 from lightning_modules.callbacks.learning_curve import LearningCurve
 from lightning_modules.callbacks.prediction_writer import PredictionWriter
+from lightning_modules.callbacks.step_seed import StepSeed
 from lightning_modules.callbacks.throughput import Throughput
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "LastCheckpoint",
     "LearningCurve",
     "PredictionWriter",
+    "StepSeed",
     "Throughput",
 ]

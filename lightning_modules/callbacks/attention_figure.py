@@ -12,7 +12,8 @@ from lightning_modules.callbacks.run_folder import run_folder
 class AttentionFigure(Callback):
     """Draws a clip of the first test batch with the attention of its graph as ``attention.png``, and to TensorBoard.
 
-    The clip is the first one classified right, or the first of all. Networks without messages are left alone.
+    The clip is the first one classified right, or the first of all. Behind a backbone that pools over time each step of
+    the graph shows the middle one of its frames. Networks without messages are left alone.
     """
 
     def on_test_batch_end(
@@ -40,6 +41,7 @@ class AttentionFigure(Callback):
             logits = network(video)
         if rec.attention.size(2) == 0:
             return
+        rec.video = rec.video[:, _middle_frames(rec.video.size(1), rec.attention.size(1))]
         predicted = logits.argmax(dim=-1)
         clip = int((predicted == label).int().argmax())
         names = getattr(trainer.datamodule, "class_names", range(logits.size(-1)))
@@ -49,3 +51,8 @@ class AttentionFigure(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_figure("test/attention", figure, trainer.global_step)
+
+
+def _middle_frames(num_frames: int, num_steps: int) -> list[int]:
+    """The middle frame of each of as many equal parts of a clip as the graph has steps."""
+    return [(2 * step + 1) * num_frames // (2 * num_steps) for step in range(num_steps)]

@@ -12,7 +12,7 @@ import torch
 import rstg_pyg
 from data.playback import TimedFrame, fit_frame, newest_frames, open_source
 from lightning_modules.streaming import AnnotatedVideo, ScoredFrame, ScoresFile, TerminalLine
-from lightning_modules.trained_classifier import load_trained
+from lightning_modules.trained_classifier import load_classifier
 from rstg_pyg import VideoClassifier
 
 
@@ -50,13 +50,10 @@ def stream(
         ValueError: If an argument is none of its choices, the source cannot be decoded, or the model cannot take a
             video frame by frame.
     """
-    if (ckpt_path is None) == (pretrained is None):
-        raise ValueError(f"Expected 'ckpt_path' or 'pretrained', and not both (got {ckpt_path} and {pretrained})")
     if when_late not in ("block", "drop"):
         raise ValueError(f"Expected 'when_late' to be one of ['block', 'drop'] (got {when_late!r})")
+    model = load_classifier(ckpt_path, pretrained).to(_device(device))
     opened = open_source(source, frame_rate)
-    model = load_trained(ckpt_path) if ckpt_path is not None else VideoClassifier.from_pretrained(pretrained)
-    model = model.to(_device(device))
     names = model.config["class_names"]
 
     count, scored, latency, worst, began = 0, None, 0.0, 0.0, perf_counter()

@@ -12,6 +12,7 @@ from rstg_pyg.models.non_local_block import NonLocalBlock
 from rstg_pyg.models.pooled_rstg_to_vec import PooledRSTGToVec
 from rstg_pyg.models.small_cnn import SmallCNN
 from rstg_pyg.models.small_i3d import SmallI3D
+from rstg_pyg.models.torchvision_backbone import TorchvisionBackbone
 from rstg_pyg.models.video_classifier import ClassifierHead, VideoClassifier
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "PooledRSTGToVec",
     "SmallCNN",
     "SmallI3D",
+    "TorchvisionBackbone",
     "VideoClassifier",
     "insert_blocks",
     "load_pretrained",

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle, islice
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rstg_pyg.models.gradient_checkpointing import CheckpointedSequential, checkpointed
 from rstg_pyg.models.insert_blocks import insert_blocks
 from rstg_pyg.models.non_local_block import NonLocalBlock
+from rstg_pyg.models.video_backbone import VideoBackbone
 
 Inflation = Literal["c2d", "i3d"]
 BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
@@ -73,7 +75,7 @@ class InflatedBlock(nn.Module):
         return F.relu(out + self.shortcut(volume), inplace=True)
 
 
-class InflatedResNet(nn.Module):
+class InflatedResNet(VideoBackbone):
     r"""ResNet-50 (or 18) over a clip: C2D, which sees frames alone but for one pool over time, I3D and Non-Local.
 
     =========  =====================================  ====================
@@ -104,6 +106,8 @@ class InflatedResNet(nn.Module):
             Networks have it.
         freeze_batch_norm: Batch norms normalise by their running statistics in training too, for small batches; scale
             and shift are learnt all the same.
+        gradient_checkpointing: The stem and every block, with what is inserted behind it, keep their input alone for
+            the backward pass and are computed anew there: less memory, and more time.
         mean: Mean of the frames, one for all channels or one for each, which is taken away first. The default is that
             of networks pre-trained on Kinetics; torchvision's on ImageNet have (0.485, 0.456, 0.406).
         std: Standard deviation, which is divided by; torchvision's on ImageNet have (0.229, 0.224, 0.225).
@@ -119,8 +123,6 @@ class InflatedResNet(nn.Module):
             the wrong rank or channels or fewer than two frames.
     """
 
-    mean: Tensor
-    std: Tensor
     res2: nn.Sequential
     res3: nn.Sequential
     res4: nn.Sequential
@@ -136,11 +138,11 @@ class InflatedResNet(nn.Module):
         res5_stride: Literal[1, 2] = 2,
         pool_padding: Literal[0, 1] = 1,
         freeze_batch_norm: bool = False,
+        gradient_checkpointing: bool = False,
         mean: float | Sequence[float] = 0.45,
         std: float | Sequence[float] = 0.225,
         blocks: Mapping[str, nn.Module] | None = None,
     ) -> None:
-        super().__init__()
         for name, value, choices in (
             ("inflation", inflation, TEMPORAL),
             ("depth", depth, BLOCKS),
@@ -149,15 +151,8 @@ class InflatedResNet(nn.Module):
         ):
             if value not in choices:
                 raise ValueError(f"Expected '{name}' to be one of {list(choices)} (got {value!r})")
-        for name, values in (("mean", mean), ("std", std)):
-            numbers = [float(value) for value in ([values] if isinstance(values, (int, float)) else values)]
-            if len(numbers) not in (1, in_channels) or (name == "std" and min(numbers) <= 0):
-                wanted = "positive and " if name == "std" else ""
-                raise ValueError(f"Expected '{name}' to be {wanted}one number, or {in_channels} (got {values})")
-            self.register_buffer(name, torch.tensor(numbers)[:, None, None], persistent=False)
-        self.in_channels = in_channels
-        self.freeze_batch_norm = freeze_batch_norm
-
+        super().__init__(in_channels, mean, std, freeze_batch_norm)
+        self.gradient_checkpointing = gradient_checkpointing
         bottleneck = depth == 50
         self.stem = nn.Sequential(
             _conv(in_channels, width, 5 if inflation == "i3d" else 1, 7, stride=2),
@@ -169,7 +164,7 @@ class InflatedResNet(nn.Module):
         channels, inner_channels = width, width
         for stage, count, stride in zip(STAGES, BLOCKS[depth], (1, 2, 2, res5_stride), strict=True):
             out_channels = inner_channels * (4 if bottleneck else 1)
-            layers = nn.Sequential()
+            layers = CheckpointedSequential() if gradient_checkpointing else nn.Sequential()
             for block, temporal in enumerate(islice(cycle(TEMPORAL[inflation][stage]), count)):
                 layers.add_module(
                     str(block),
@@ -188,15 +183,7 @@ class InflatedResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if blocks is not None:
             insert_blocks(self, blocks)
-
-    def train(self, mode: bool = True) -> Self:
-        """Set training mode, in which frozen batch norms stay in evaluation."""
-        super().train(mode)
-        if self.freeze_batch_norm:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm3d):
-                    module.eval()
-        return self
+        self.train()  # trainers take the modes of modules as they find them: frozen norms are so from the start
 
     def forward(self, video: Tensor) -> Tensor:
         """Read a video ``[B, T, C, H, W]``."""
@@ -205,8 +192,9 @@ class InflatedResNet(nn.Module):
                 f"Expected 'video' to be of shape [B, T, {self.in_channels}, H, W] with T of at least 2 "
                 f"(got {list(video.shape)})"
             )
-        volume = ((video - self.mean) / self.std).transpose(1, 2)
-        volume = self.stem(volume.contiguous(memory_format=torch.channels_last_3d))  # [B, C, T, H, W]
+        volume = self.normalize(video).transpose(1, 2)
+        volume = volume.contiguous(memory_format=torch.channels_last_3d)  # [B, C, T, H, W]
+        volume = checkpointed(self.stem, volume) if self.gradient_checkpointing else self.stem(volume)
         volume = self.pool2(self.res2(volume))
         return self.res5(self.res4(self.res3(volume))).transpose(1, 2)
 

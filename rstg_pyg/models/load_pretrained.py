@@ -1,4 +1,4 @@
-"""Pre-trained weights for :class:`rstg_pyg.models.InflatedResNet`, with a report of what went where."""
+"""Pre-trained weights for backbones over clips, with a report of what went where."""
 
 import re
 from collections.abc import Mapping
@@ -10,11 +10,12 @@ from urllib.parse import urlparse
 import torch
 from torch import Tensor, nn
 
-from rstg_pyg.models.checkpoint_layouts import CAFFE2, OURS, find_layout
+from rstg_pyg.models.checkpoint_layouts import CAFFE2, CheckpointLayout, find_layout
 from rstg_pyg.models.inflated_resnet import InflatedResNet
 from rstg_pyg.models.insert_blocks import INSERTED
 from rstg_pyg.models.non_local_block import NonLocalBlock
 from rstg_pyg.models.numpy_pickle import read_numpy_pickle
+from rstg_pyg.models.torchvision_backbone import TorchvisionBackbone
 
 WRAPPERS = ("model_state", "state_dict", "blobs")  # what checkpoints keep their tensors under
 BACKBONE_PREFIXES = ("network.backbone.", "backbone.")  # in checkpoints of training
@@ -66,35 +67,47 @@ class LoadingReport:
         return "\n".join(lines)
 
 
-def load_pretrained(backbone: InflatedResNet, source: str | Path, strict: bool = True) -> LoadingReport:
+def load_pretrained(
+    backbone: InflatedResNet | TorchvisionBackbone, source: str | Path, strict: bool = True
+) -> LoadingReport:
     """Load weights of an image network, or of a video network on Kinetics, into a backbone.
 
-    Four layouts are known by their names: torchvision's ``resnet18`` and ``resnet50``; pytorchvideo's ``c2d_r50`` and
-    ``i3d_r50``; the networks released with Non-local Neural Networks (``.pkl``, blobs of Caffe2, read without running
-    anything but the making of arrays); and our own. Kernels without time, or over a single frame, are repeated over the
-    frames that the backbone's kernel reaches and divided by their number.
+    A :class:`TorchvisionBackbone` takes what torchvision calls its network's weights, such as ``"KINETICS400_V1"``,
+    ``"IMAGENET1K_V2"`` or ``"DEFAULT"``, or a file of its tensors.
+
+    For an :class:`InflatedResNet` four layouts are known by their names: torchvision's ``resnet18`` and ``resnet50``;
+    pytorchvideo's ``c2d_r50`` and ``i3d_r50``; the networks released with Non-local Neural Networks
+    (``.pkl``, blobs of Caffe2, read without running anything but the making of arrays); and our own. Kernels without
+    time, or over a single frame, are repeated over the frames that the backbone's kernel reaches and divided by their
+    number.
 
     The networks were trained with a mean and deviation of their own: see :class:`InflatedResNet`, whose default is
     that of both Kinetics layouts. The released networks pool without padding (``pool_padding=0``).
 
     Args:
         backbone: The network to load into.
-        source: A file, or the URL of one, which is kept in the cache of ``torch.hub``.
+        source: A file, or the URL of one, which is kept in the cache of ``torch.hub``; of a
+            :class:`TorchvisionBackbone` also the name of weights.
         strict: Whether anything unexplained is an error; the network is left as it is then.
 
     Returns:
         The report; print it to read it.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If there is no such file, nor weights of that name.
         ValueError: If the file does not hold tensors of a known layout, or, unless ``strict`` is False, a tensor is
             missing, unexpected or of another shape; the error is the report.
     """
-    state = _read(source)
+    own = backbone.state_dict()
+    state = _fetch(backbone, source) or _read(source, first=next(iter(own)))
     if not state:
         raise ValueError(f"Expected '{source}' to hold tensors by their names (got none)")
-    layout = find_layout(state)
-    own = backbone.state_dict()
+    if isinstance(backbone, TorchvisionBackbone):
+        layout = CheckpointLayout(
+            f"torchvision's {backbone.network}", next(iter(own)), lambda name: name, r"(fc|classifier)\..*"
+        )
+    else:
+        layout = find_layout(state)
     theirs = {name: layout.rename(name) for name in own}
     non_local = [place for place, module in backbone.named_modules() if isinstance(module, NonLocalBlock)]
     may_be_new = [INSERTED]
@@ -148,8 +161,22 @@ def load_pretrained(backbone: InflatedResNet, source: str | Path, strict: bool =
     return report
 
 
-def _read(source: str | Path) -> Mapping[str, Tensor]:
-    """The tensors of a file by their names there."""
+def _fetch(backbone: nn.Module, source: str | Path) -> Mapping[str, Tensor] | None:
+    """The tensors that torchvision has by a name, or None where the source is a file."""
+    if not isinstance(backbone, TorchvisionBackbone) or Path(source).is_file() or urlparse(str(source)).scheme:
+        return None
+    from torchvision.models import get_model_weights
+
+    weights = get_model_weights(backbone.network)
+    if str(source) not in weights.__members__:
+        raise FileNotFoundError(
+            f"Expected 'source' to be one of {list(weights.__members__)}, a file or a URL (got '{source}')"
+        )
+    return weights[str(source)].get_state_dict(progress=True, check_hash=True)
+
+
+def _read(source: str | Path, first: str) -> Mapping[str, Tensor]:
+    """The tensors of a file by their names there; out of a checkpoint of ours the backbone's, known by its first."""
     path = _download(str(source)) if urlparse(str(source)).scheme in ("http", "https") else Path(source)
     if not path.is_file():
         raise FileNotFoundError(f"Expected 'source' to be a file or a URL (got '{source}', which is no file)")
@@ -167,7 +194,7 @@ def _read(source: str | Path) -> Mapping[str, Tensor]:
     if path.suffix == ".pkl":
         state = {name: torch.as_tensor(blob) for name, blob in state.items() if not isinstance(blob, str)}
     for prefix in BACKBONE_PREFIXES:
-        if prefix + OURS.first in state:
+        if prefix + first in state:
             return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     return state
 

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from rstg_pyg.graph import GridPyramid
 from rstg_pyg.graph.grid_pyramid import Scale
 from rstg_pyg.models.global_average_pool import GlobalAveragePool
-from rstg_pyg.nn import RSTGToVec
+from rstg_pyg.nn.readout import NodesToVec, Readout
+from rstg_pyg.nn.volume_rstg import VolumeRSTG
 
 
-class PooledRSTGToVec(RSTGToVec):
+class PooledRSTGToVec(VolumeRSTG):
     r"""The mean of a clip's features, and the graph's vector added to it.
 
     .. math::
@@ -24,7 +25,8 @@ class PooledRSTGToVec(RSTGToVec):
         channels: Channels C of the volume.
         node_channels: Size D of nodes, messages and memories.
         pyramid: The graph of a frame, or its scales.
-        **rstg_to_vec: See :class:`rstg_pyg.nn.RSTGToVec`.
+        readout: See :class:`rstg_pyg.nn.RSTGToVec`.
+        **volume_rstg: See :class:`rstg_pyg.nn.volume_rstg.VolumeRSTG`.
 
     Shapes:
         - **input:** volume :math:`(B, T, C, H, W)`
@@ -39,11 +41,14 @@ class PooledRSTGToVec(RSTGToVec):
         channels: int,
         node_channels: int,
         pyramid: GridPyramid | Sequence[Scale] = (3, 2, 1),
-        **rstg_to_vec: Any,
+        readout: Readout | None = None,
+        **volume_rstg: Any,
     ) -> None:
         if channels < 1:
             raise ValueError(f"Expected 'channels' to be positive, as the vector has as many (got {channels})")
-        super().__init__(channels=channels, node_channels=node_channels, pyramid=pyramid, **rstg_to_vec)
+        super().__init__(channels=channels, node_channels=node_channels, pyramid=pyramid, **volume_rstg)
+        default: Readout = "mean" if self.rstg.schedule == "space_only" else "last"
+        self.to_vec = NodesToVec(default if readout is None else readout)
         self.pool = GlobalAveragePool()
         self.lin_out = nn.Linear(node_channels, channels)
         self.norm = nn.LayerNorm(channels)
@@ -67,6 +72,6 @@ class PooledRSTGToVec(RSTGToVec):
         """
         if lengths is not None:
             raise ValueError("Expected 'lengths' to be None, as the pooling is over all frames (got a tensor)")
-        vector, alpha = super().forward(volume, return_attention_weights=True)
-        out = self.pool(volume) + self.norm(self.lin_out(vector))
+        nodes, _, alpha = self.run(volume)
+        out = self.pool(volume) + self.norm(self.lin_out(self.to_vec(nodes)))
         return (out, alpha) if return_attention_weights else out

@@ -79,9 +79,9 @@ class NodesToVec(nn.Module):
             raise ValueError(f"Expected 'x' to be of shape [B, N, D] (got {list(x.shape)})")
         out = x.sum(dim=1)
         if state is None and self.readout == "mean":
-            state = (torch.zeros_like(out), torch.zeros(len(out), dtype=torch.int64, device=x.device))
+            state = (torch.zeros_like(out), torch.zeros(out.size(0), dtype=torch.int64, device=x.device))
         shapes = [list(tensor.shape) for tensor in state or ()]
-        expected = [list(out.shape), [len(out)]][: self.num_states]
+        expected = [list(out.shape), [out.size(0)]][: self.num_states]
         if shapes != expected:
             raise ValueError(f"Expected 'state' to be a tuple of tensors of shapes {expected} (got {shapes})")
         if self.readout == "last" or state is None:

@@ -278,7 +278,7 @@ class RSTG(nn.Module):
             clips = torch.arange(num_clips, device=x.device)
             if valid is not None:
                 clips = clips[valid[:, t]]
-            mask = torch.ones(len(clips), num_edges + num_nodes, dtype=torch.bool, device=x.device)
+            mask = torch.ones(clips.size(0), num_edges + num_nodes, dtype=torch.bool, device=x.device)
             mask[:, num_edges:] = has_past[clips, None]
             frame = x[clips, t]
             for k, past in enumerate(pasts):

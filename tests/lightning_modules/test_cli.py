@@ -1,14 +1,17 @@
 import csv
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from jsonargparse import ArgumentParser, Namespace
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from safetensors.torch import save_file
 
 from lightning_modules import VideoClassification
-from lightning_modules.cli import claim_folder, default_precision
+from lightning_modules.cli import _SaveConfig, claim_folder, default_precision
 from lightning_modules.csv_log import read_metrics
 
 
@@ -51,6 +54,16 @@ def test_data_tells_the_model_its_classes_and_channels(fitted):
     assert run.model.num_classes == run.datamodule.num_classes == 46
     assert run.model.network.head[-1].out_features == 46
     assert run.model.network.backbone.in_channels == run.datamodule.channels
+
+
+def test_folder_with_the_weights_gives_the_same_scores(cli, fitted, tmp_path):
+    folder, fit = fitted
+    save_file(fit.model.network.state_dict(), tmp_path / "model.safetensors")
+    scores = [
+        cli("test", "--config", folder / "config.yaml", "--ckpt_path", given).trainer.logged_metrics
+        for given in ("last", tmp_path)
+    ]
+    assert scores[0] == scores[1]
 
 
 @pytest.mark.parametrize("subcommand", ["validate", "test"])
@@ -116,6 +129,25 @@ def test_fits_that_start_at_one_time_take_folders_of_their_own(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         folders = list(pool.map(claim_folder, [str(tmp_path / "run")] * 8))
     assert set(folders) == {str(tmp_path / name) for name in ("run", *(f"run-{count}" for count in range(2, 9)))}
+
+
+def test_folder_of_a_start_that_failed_is_taken(tmp_path):
+    assert claim_folder(str(tmp_path / "run")) == str(tmp_path / "run")
+    assert claim_folder(str(tmp_path / "run")) == str(tmp_path / "run-2")
+    (tmp_path / "run" / "checkpoints").rmdir()
+    assert claim_folder(str(tmp_path / "run")) == str(tmp_path / "run")
+
+
+def test_other_processes_claim_nothing_and_learn_the_folder_of_the_first(monkeypatch, tmp_path):
+    monkeypatch.setattr("lightning_modules.cli.rank_zero_only.rank", 1)
+    config = Namespace(run_dir=claim_folder(str(tmp_path / "run")), ckpt_path="other.ckpt")
+    assert list(tmp_path.iterdir()) == []
+    claimed = str(tmp_path / "run-2")
+    strategy = SimpleNamespace(broadcast=lambda own: claimed)
+    trainer = SimpleNamespace(strategy=strategy, log_dir=claimed, is_global_zero=False)
+    _SaveConfig(ArgumentParser(), config, overwrite=True).setup(trainer, None, "fit")
+    assert config == Namespace(run_dir=claimed, ckpt_path="other.ckpt")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_fit_whose_model_cannot_be_made_takes_no_folder(cli, tiny, tmp_path):

@@ -11,8 +11,10 @@ from data.video.scenes import SceneSet, write_v1
 from lightning_modules import DigitPretraining, VideoClassification
 from lightning_modules.optimization import WarmupCosine
 from lightning_modules.pretrained_weights import load_weights
+from rstg_pyg import VideoClassifier
 from rstg_pyg.models import GlobalAveragePool, InflatedResNet, NonLocalBlock, PooledRSTGToVec, SmallCNN, SmallI3D
 from rstg_pyg.models.load_pretrained import BACKBONE_PREFIXES
+from rstg_pyg.models.state_comparison import state_differences
 from rstg_pyg.nn.norm import NodeBatchNorm
 
 VARIANTS = {
@@ -31,18 +33,6 @@ BASELINES = {
     "non_local": ("SmallI3D", "GlobalAveragePool"),
 }
 # Inflation, non-local blocks, places of the graph inside, what reads the features.
-SOMETHING_SOMETHING = {
-    "c2d": ("c2d", 0, [], GlobalAveragePool),
-    "i3d": ("i3d", 0, [], GlobalAveragePool),
-    "non_local": ("i3d", 5, [], GlobalAveragePool),
-    "c2d_to_vec": ("c2d", 0, [], PooledRSTGToVec),
-    "i3d_to_vec": ("i3d", 0, [], PooledRSTGToVec),
-    "i3d_to_map_res2": ("i3d", 0, ["res2/1"], GlobalAveragePool),
-    "i3d_to_map_res3": ("i3d", 0, ["res3/2"], GlobalAveragePool),
-    "i3d_to_map_res4": ("i3d", 0, ["res4/4"], GlobalAveragePool),
-    "i3d_to_map_res3_res4": ("i3d", 0, ["res3/2", "res4/4"], GlobalAveragePool),
-}
-# The same, on generated scenes.
 SCENES = {
     "c2d": ("c2d", 0, [], GlobalAveragePool),
     "c2d_to_vec": ("c2d", 0, [], PooledRSTGToVec),
@@ -50,6 +40,7 @@ SCENES = {
     "i3d_to_map_res3_res4": ("i3d", 0, ["res3/0", "res4/0"], GlobalAveragePool),
     "non_local": ("i3d", 2, [], GlobalAveragePool),
 }
+SHIPPED = {"1_narrowing": None, "2_three_digits": "rstg-3syncmnist", "3_five_digits": None}
 # A variant or baseline lies over each base in the same way: every base meets some, every one of them meets a base.
 WIDTHS = {"cpu": 128, "paper": 512}
 
@@ -86,10 +77,25 @@ def test_every_config_is_tested_here(configs):
         "demo_backbone",
         "classifying_backbone",
     }
-    assert {path.stem for path in (configs / "something_something").iterdir()} == {"paper", *SOMETHING_SOMETHING}
     assert {path.stem for path in (configs / "scenes").iterdir()} == {"base", *SCENES}
-    folders = {"syncmnist", "something_something", "scenes", "debug", "pretrain"}
+    assert {path.stem for path in (configs / "shipped").iterdir()} == set(SHIPPED)
+    # The last two have tests of their own.
+    folders = {"syncmnist", "debug", "pretrain", "scenes", "shipped", "something_something", "cluster"}
     assert {path.name for path in configs.iterdir()} == {*folders, "demo.yaml"}
+
+
+@pytest.mark.parametrize("training", SHIPPED)
+def test_training_of_the_shipped_models(cli, configs, tmp_path, training):
+    run = instantiate(cli, tmp_path, configs / "demo.yaml", configs / f"shipped/{training}.yaml")
+    data, module = run.datamodule, run.model
+    assert run.trainer.max_epochs * data.epoch_items == data.hparams.train_videos
+    assert data.eval_settings == {"num_digits": 5 if "five" in training else 3, "max_move": 10, "no_pair": 0.0109}
+    assert (data.test_paths is not None) == ("five" in training)
+    assert all(p.requires_grad == (training != "1_narrowing") for p in module.network.backbone.parameters())
+    assert (module.backbone_weights is None) == (module.network_weights is not None) == (training != "1_narrowing")
+    if SHIPPED[training]:
+        weights = VideoClassifier.from_pretrained(SHIPPED[training]).state_dict()
+        assert not state_differences(module.network.state_dict(), weights)
 
 
 @pytest.mark.parametrize(("base", "variant"), over_alternate_bases(VARIANTS))
@@ -200,37 +206,6 @@ def test_papers_recipe(cli, configs, tmp_path):
     scheduler = run.model.scheduler(optimizer)
     assert isinstance(scheduler, ReduceLROnPlateau)
     assert (scheduler.monitor, scheduler.factor) == ("val/loss", 0.1)
-
-
-def narrow(tree):
-    """A config's tree with a sixteenth of all channels."""
-    if not isinstance(tree, dict):
-        return tree
-    widths = ("width", "channels", "in_channels", "node_channels")
-    return {name: value // 16 if name in widths else narrow(value) for name, value in tree.items()}
-
-
-@pytest.mark.parametrize("row", SOMETHING_SOMETHING)
-def test_something_something(cli, configs, tmp_path, row):
-    files = []
-    for name in ("paper", row):
-        files.append(tmp_path / f"{name}.yaml")
-        tree = yaml.safe_load((configs / f"something_something/{name}.yaml").read_text())
-        files[-1].write_text(yaml.safe_dump(narrow(tree)))
-    (tmp_path / "data.yaml").write_text(yaml.safe_dump({"data": {"class_path": "data.SyncMNISTDataModule"}}))
-    run = instantiate(cli, tmp_path, *files, tmp_path / "data.yaml")
-    network = run.model.network.eval()
-    inflation, num_non_local, places, graph = SOMETHING_SOMETHING[row]
-    assert network.backbone.stem[0].kernel_size == (5 if inflation == "i3d" else 1, 7, 7)
-    assert sum(isinstance(module, NonLocalBlock) for module in network.modules()) == num_non_local
-    assert list(getattr(network.backbone, "inserted_blocks", {})) == places
-    assert type(network.graph) is graph
-    assert [type(layer).__name__ for layer in network.head] == ["Dropout", "Linear"]
-    assert network.head[0].p == 0.3
-    assert network.backbone.freeze_batch_norm
-    video = torch.rand(1, 4, network.backbone.in_channels, 64, 64)
-    assert network(video).shape == (1, run.model.num_classes)
-    assert network.backbone(video).shape == (1, 2, 128, 4, 4)
 
 
 def test_inflated_backbone_with_blocks_from_pretrained_weights_to_a_test(cli, configs, tmp_path):

@@ -25,9 +25,12 @@ def run_main(*arguments):
 
 @pytest.mark.slow
 def test_each_process_trains_on_its_own_videos(cli, tiny, tmp_path):
-    folder = tmp_path / "run"
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)  # another fit's
+    folder = tmp_path / "run-2"
     recorder = ["--trainer.callbacks+", "witnesses.Recorder", "--trainer.callbacks.folder", tmp_path]
-    run_main("fit", *tiny, *TWO, *recorder, "--run_dir", folder)
+    run_main("fit", *tiny, *TWO, *recorder, "--run_dir", tmp_path / "run")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["run", "run-2"]
+    assert list((tmp_path / "run").glob("**/*")) == [tmp_path / "run" / "checkpoints"]
 
     first, second = (torch.load(tmp_path / f"videos_{rank}.pt") for rank in range(2))
     torch.testing.assert_close(first["weights"], second["weights"], rtol=0, atol=0)

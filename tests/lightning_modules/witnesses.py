@@ -40,3 +40,19 @@ class Recorder(Callback):
     def on_train_end(self, trainer, pl_module):
         seen = {"videos": torch.cat(self.videos), "weights": pl_module.network.state_dict()}
         torch.save(seen, self.folder / f"videos_{trainer.global_rank}.pt")
+
+
+class GradientRecorder(Callback):
+    """Writes the gradients of the first training step, as the optimiser gets them, as ``gradients_<rank>.pt``.
+
+    Args:
+        folder: Where to write.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+        if trainer.global_step == 0:
+            gradients = {name: parameter.grad.clone() for name, parameter in pl_module.network.named_parameters()}
+            torch.save(gradients, self.folder / f"gradients_{trainer.global_rank}.pt")

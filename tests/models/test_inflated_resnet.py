@@ -132,7 +132,7 @@ def test_takes_mean_and_deviation_away():
 def test_frozen_batch_norms_keep_their_statistics_and_learn_their_scale():
     video = torch.rand(2, 2, 3, 32, 32)
     for freeze in (True, False):
-        model = InflatedResNet(3, "c2d", 18, 4, freeze_batch_norm=freeze).train()
+        model = InflatedResNet(3, "c2d", 18, 4, freeze_batch_norm=freeze)
         before = {name: value.clone() for name, value in model.state_dict().items() if "running" in name}
         out = model(video)
         after = model.state_dict()

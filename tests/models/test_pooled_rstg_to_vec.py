@@ -5,6 +5,7 @@ from torch import nn
 from rstg_pyg import VideoClassifier
 from rstg_pyg.models import ClassifierHead, GlobalAveragePool, InflatedResNet, PooledRSTGToVec
 from rstg_pyg.nn import RSTGToVec
+from rstg_pyg.viz import record
 
 
 def test_is_the_pooled_features_at_first_and_the_graphs_vector_is_added():
@@ -32,6 +33,10 @@ def test_on_an_inflated_resnet():
     logits, alpha = with_graph(video, return_attention_weights=True)
     torch.testing.assert_close(logits, pooled(video))
     assert alpha.shape == (2, 2, 3, 90)
+    with record(with_graph) as rec:
+        with_graph(video)
+    torch.testing.assert_close(rec.attention, alpha)
+    assert rec.scores is None  # of a shorter clip the pooled features would be others
 
 
 def test_errors():

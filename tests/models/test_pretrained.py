@@ -120,6 +120,21 @@ def test_files_hold_the_config_and_the_tensors(folder):
         assert file.metadata() == {"format": "pt"}
 
 
+def test_snapshot_of_the_hub_loads(folder, tmp_path):
+    """The Hub's client keeps files by their checksums, links to them under their names, and adds files of its own."""
+    snapshot, blobs = tmp_path / "snapshots/0a1b", tmp_path / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for number, path in enumerate(sorted(folder.iterdir())):
+        path.rename(blobs / str(number))
+        (snapshot / path.name).symlink_to(f"../../blobs/{number}")
+    (snapshot / ".gitattributes").write_text("*.safetensors filter=lfs\n")
+    (snapshot / "README.md").write_text("---\nlicense: mit\n---\n")
+    torch.testing.assert_close(
+        VideoClassifier.from_pretrained(snapshot).state_dict(), load_file(snapshot / "model.safetensors")
+    )
+
+
 def test_version_of_the_package_that_made_a_model_stays(folder, tmp_path):
     rewrite(folder, lambda config: config.update(rstg_pyg_version="0.0.1"))
     VideoClassifier.from_pretrained(folder).save_pretrained(tmp_path / "again")

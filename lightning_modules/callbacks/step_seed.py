@@ -1,0 +1,25 @@
+"""The random draws of a training step, dropout's among them."""
+
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from data.counter_rng import random_bits
+
+
+class StepSeed(Callback):
+    """Seeds torch before every training batch, from the run's seed, the batch's number and the process's.
+
+    So a fit that goes on from a checkpoint draws what the uninterrupted one would have drawn, and no two processes draw
+    alike.
+    """
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the run's seed."""
+        self.seed = torch.initial_seed()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Seed."""
+        number = trainer.fit_loop.total_batch_idx
+        torch.manual_seed(int(random_bits(self.seed, "training/step", [number], trainer.global_rank)[0]) >> 1)
