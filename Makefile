@@ -1,6 +1,6 @@
 # make demo       train, test and look at a small model on real digits (about 12 minutes on two CPU cores)
-# make video-demo train and test C2D with and without the graph on drawn videos that only time can tell apart (about
-#                 15 minutes on two CPU cores), or go on where it was stopped; all rows: make video-demo ROWS=all
+# make video-demo train and test C2D with and without the graph on drawn videos that only time can tell apart, or go on
+#                 where it was stopped; all rows: make video-demo ROWS=all
 # make test       format, lint, types and tests
 # make bench      measure everything and write docs/performance.md; some of it: make bench ARGS="graph_stack streaming"
 # make table1 MNIST=DIR  train and test all rows of the results table, or go on where it was stopped, and write
