@@ -2,14 +2,15 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 from experiments.protocol import EPOCHS, MANY, NUM_TEST_VIDEOS, PUBLISHED_MOVE, ROWS, WIDE_MOVE, curriculum
+from experiments.resumable import fit, keep
 
 REPOSITORY = Path(__file__).parent.parent
 RUNS = Path("runs", "table1")
@@ -117,10 +118,7 @@ class Workshop:
         if not kept.is_file():
             self._fit(run)
             figures = self._collect(run, {} if run.search else {test: self._test(run, test) for test in TESTS})
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            whole = kept.with_suffix(".tmp")
-            whole.write_text(json.dumps(asdict(figures), indent=1) + "\n")
-            whole.replace(kept)  # stopped at any moment, there is the whole file or none
+            keep(figures, kept)
         return Figures(**json.loads(kept.read_text()))
 
     def checkpoint(self, run: Run) -> Path:
@@ -128,17 +126,8 @@ class Workshop:
         return best_checkpoint(self.runs, run)
 
     def _fit(self, run: Run) -> None:
-        folder = self.runs / run.name
-        if (folder / "fitted").is_file():
-            return
-        if (folder / "checkpoints" / "last.ckpt").is_file():
-            self._main(
-                run, "fit", "--config", str(folder / "config.yaml"), "--run_dir", str(folder), "--ckpt_path", "last"
-            )
-        else:
-            shutil.rmtree(folder, ignore_errors=True)  # stopped before its first checkpoint
-            self._main(run, *fit_arguments(run, self.runs), "--run_dir", str(folder), "--data.root", str(self.mnist))
-        (folder / "fitted").touch()
+        main = partial(self._main, run)
+        fit(self.runs / run.name, main, *fit_arguments(run, self.runs), "--data.root", str(self.mnist))
 
     def _test(self, run: Run, test: str) -> float:
         fitted = self.runs / run.name
@@ -192,7 +181,7 @@ class Workshop:
             multiply_adds=cost.multiply_adds,
             test_accuracy=test_accuracy,
             processor=f"{processor_name()}, {self.threads} threads",
-            command=" ".join(["python", "main.py", *fit_arguments(run, RUNS)]),
+            command=" ".join(["python", "main.py", "fit", *fit_arguments(run, RUNS)]),
         )
 
 
@@ -202,7 +191,7 @@ def best_checkpoint(runs: Path, run: Run) -> Path:
 
 
 def fit_arguments(run: Run, runs: Path) -> list[str]:
-    """Arguments of ``main.py`` that fit a run, but for its folder and MNIST's.
+    """Arguments of ``main.py fit`` for a run, but for its folder and MNIST's.
 
     Args:
         run: The run.
@@ -210,7 +199,7 @@ def fit_arguments(run: Run, runs: Path) -> list[str]:
     """
     row = ROWS[run.row]
     epochs = 1 if run.search else EPOCHS
-    arguments = ["fit", "--config", "configs/syncmnist/table1.yaml", "--config", f"configs/syncmnist/{row.config}.yaml"]
+    arguments = ["--config", "configs/syncmnist/table1.yaml", "--config", f"configs/syncmnist/{row.config}.yaml"]
     arguments += [*row.arguments, "--seed_everything", str(run.seed)]
     for name, value in curriculum(run.digits, run.num_videos).items():
         arguments += [f"--data.{name}", json.dumps(value)]

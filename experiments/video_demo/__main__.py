@@ -7,8 +7,7 @@ import argparse
 from pathlib import Path
 
 from experiments.video_demo.report import write_report
-from experiments.video_demo.rows import DEMO, TITLES, make_row, make_scenes
-from experiments.video_demo.training import REPOSITORY
+from experiments.video_demo.rows import DEMO, REPOSITORY, TITLES, make_row, make_scenes
 
 RUNS = REPOSITORY / "runs" / "video-demo"
 

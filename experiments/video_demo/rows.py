@@ -2,13 +2,16 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from experiments.video_demo.training import Training
+from experiments.resumable import fit, keep
 
+REPOSITORY = Path(__file__).parents[2]
 TITLES = {
     "c2d": "C2D",
     "c2d_to_vec": "C2D + RSTG-to-vec",
@@ -89,24 +92,28 @@ def make_row(row: str, runs: Path, arguments: Sequence[str] = ()) -> Figures:
     Args:
         row: Key of the row.
         runs: Folder of the runs and of the videos, ``scenes``.
-        arguments: Further arguments of every call of ``main.py``.
+        arguments: Further arguments of the fit.
 
     Raises:
         RuntimeError: If the training or the test fails.
     """
     kept = runs / row / "figures.json"
     if not kept.is_file():
-        made = Training(runs / row, ("--data.root", str(runs / "scenes"), *arguments))
-        made.fit(*fit_arguments(row))
-        made.test()
-        whole = kept.with_suffix(".tmp")
-        whole.write_text(json.dumps(asdict(collect(row, made)), indent=1) + "\n")
-        whole.replace(kept)  # stopped at any moment, there is the whole file or none
+        folder = runs / row
+        fit(folder, _main, *fit_arguments(row), "--data.root", str(runs / "scenes"), *arguments)
+        _main("test", "--config", str(folder / "config.yaml"), "--ckpt_path", "last", "--run_dir", str(folder))
+        keep(collect(row, folder), kept)
     return Figures(**json.loads(kept.read_text()))
 
 
-def collect(row: str, made: Training) -> Figures:
-    """Figures of a training that was tested."""
+def _main(*arguments: str) -> None:
+    done = subprocess.run([sys.executable, "main.py", *arguments], cwd=REPOSITORY, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"main.py {' '.join(arguments)} stopped with {done.returncode}: see above")
+
+
+def collect(row: str, folder: Path) -> Figures:
+    """Figures of a run that was tested."""
     import torch
 
     from benchmarks.settings import processor_name
@@ -115,9 +122,10 @@ def collect(row: str, made: Training) -> Figures:
     from lightning_modules.csv_log import read_metrics
     from rstg_pyg import summary
 
-    data = SomethingSomethingDataModule.load_from_checkpoint(made.last_checkpoint, map_location="cpu")
-    logged, tested = (read_metrics(made.folder / log) for log in ("metrics.csv", "test/metrics.csv"))
-    network = VideoClassification.load_from_checkpoint(made.last_checkpoint, map_location="cpu").network
+    checkpoint = folder / "checkpoints" / "last.ckpt"
+    data = SomethingSomethingDataModule.load_from_checkpoint(checkpoint, map_location="cpu")
+    logged, tested = (read_metrics(folder / log) for log in ("metrics.csv", "test/metrics.csv"))
+    network = VideoClassification.load_from_checkpoint(checkpoint, map_location="cpu").network
     cost = summary(network, torch.zeros(1, data.num_frames, 3, data.frame_size, data.frame_size))
     videos = [data.batch_size * (step + 1) for step in logged["val/acc"][0]]
     videos_per_s = median(logged["train/videos_per_s"][1])

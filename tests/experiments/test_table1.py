@@ -92,7 +92,7 @@ def test_command_line_makes_each_row(row, monkeypatch, tmp_path):
     monkeypatch.chdir(runs.REPOSITORY)
     monkeypatch.setattr("sys.argv", ["main.py"])
     run = replace(many_digits(row, 1e-3, seed=2), start=None)
-    _, *arguments = [*fit_arguments(run, tmp_path), *runs.test_arguments("published moves", MANY)]
+    arguments = [*fit_arguments(run, tmp_path), *runs.test_arguments("published moves", MANY)]
     arguments += ["--run_dir", str(tmp_path), "--trainer.logger", "false", "--trainer.accelerator", "cpu"]
     made = RSTGCLI(args=[*arguments, "--data.root", str(tmp_path)], run=False)
     assert made.datamodule.hparams.train_videos == TRAIN_VIDEOS[MANY]
@@ -109,7 +109,7 @@ def test_command_line_makes_each_row(row, monkeypatch, tmp_path):
 
 
 def test_published_moves_of_three_digits_are_tested_on_videos_of_our_own(tmp_path):
-    _, *arguments = fit_arguments(few_digits("all_temp", 1e-3), tmp_path)
+    arguments = fit_arguments(few_digits("all_temp", 1e-3), tmp_path)
     assert arguments[arguments.index("--data.max_move") + 1] == str(WIDE_MOVE)
     assert runs.test_arguments("published moves", FEW) == ["--data.eval_max_move", str(PUBLISHED_MOVE)]
     assert [runs.test_arguments("wide moves", digits) for digits in (FEW, MANY)] == [[], []]
@@ -152,7 +152,7 @@ def test_stopped_run_is_gone_on_with_and_a_finished_one_left_alone(workshop):
     stop_in("test")
     with pytest.raises(KeyboardInterrupt):
         made.figures(run)
-    assert calls[1][-2:] == ("--ckpt_path", "last")
+    assert calls[1][3:5] == ("--ckpt_path", "last")
     stop_in(None)
     assert made.figures(run).test_accuracy == {"wide moves": 0.75, "published moves": 0.25}
     assert [arguments[0] for arguments in calls] == ["fit", "fit", "test", "test", "test"]

@@ -6,9 +6,9 @@ import subprocess
 import pytest
 from PIL import Image
 
+from experiments.video_demo import rows
 from experiments.video_demo.report import table, write_report
-from experiments.video_demo.rows import TITLES, Figures, fit_arguments, make_row, make_scenes
-from experiments.video_demo.training import REPOSITORY, Training
+from experiments.video_demo.rows import REPOSITORY, TITLES, Figures, fit_arguments, make_row, make_scenes
 from lightning_modules.cli import RSTGCLI
 
 TINY = {
@@ -37,11 +37,11 @@ def calls(monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     monkeypatch.setattr("sys.argv", ["main.py"])
 
-    def main(training, command, *arguments):
-        calls.append((command, *arguments))
-        RSTGCLI([command, *arguments, "--run_dir", str(training.folder), *training.arguments])
+    def main(*arguments):
+        calls.append(arguments)
+        RSTGCLI(list(arguments))
 
-    monkeypatch.setattr(Training, "_main", main)
+    monkeypatch.setattr(rows, "_main", main)
     return calls
 
 
@@ -89,31 +89,8 @@ def test_rows_are_the_configs():
     assert all((REPOSITORY / word).is_file() for row in TITLES for word in fit_arguments(row) if word != "--config")
 
 
-def test_stopped_training_goes_on_and_a_finished_one_is_left_alone(monkeypatch, tmp_path):
-    calls, stopped = [], []
-
-    def main(training, *arguments):
-        calls.append(arguments)
-        if not stopped:
-            training.last_checkpoint.parent.mkdir(parents=True)
-            training.last_checkpoint.touch()
-            stopped.append(True)
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Training, "_main", main)
-    training = Training(tmp_path / "run")
-    with pytest.raises(KeyboardInterrupt):
-        training.fit("--config", "row.yaml")
-    for _ in range(2):
-        training.fit("--config", "row.yaml")
-    assert calls == [
-        ("fit", "--config", "row.yaml"),
-        ("fit", "--config", str(tmp_path / "run/config.yaml"), "--ckpt_path", "last"),
-    ]
-
-
 def test_training_that_fails_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 3))
-    with pytest.raises(RuntimeError, match="run stopped with 3"):
-        Training(tmp_path / "run").fit("--config", "row.yaml")
-    assert not (tmp_path / "run" / "fitted").exists()
+    with pytest.raises(RuntimeError, match=r"main.py fit .*configs/scenes/i3d.yaml .* stopped with 3"):
+        make_row("i3d", tmp_path)
+    assert not (tmp_path / "i3d" / "fitted").exists()
