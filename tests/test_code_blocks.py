@@ -109,10 +109,12 @@ def configs_of_a_run(word):
     if run is None:
         return [word]
     stems = (run[1] or "demo").split("-")
-    folder = next(ROOT.glob(f"configs/**/{stems[-1]}.yaml")).parent
-    files = [folder / f"{stem}.yaml" for stem in stems]
+    of_folders = (
+        [path.with_name(f"{stem}.yaml") for stem in stems] for path in ROOT.glob(f"configs/**/{stems[-1]}.yaml")
+    )
+    files = next(files for files in of_folders if all(file.is_file() for file in files))
     data = ["--data", "data.SomethingSomethingDataModule", "--data.root", "DIR"]  # no config names them
-    given = data if folder.name == "something_something" else []
+    given = data if files[0].parent.name == "something_something" else []
     return [str(files[0]), *(argument for file in files[1:] for argument in ("--config", str(file))), *given]
 
 
