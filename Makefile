@@ -41,7 +41,7 @@ lint: venv
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 bench: venv
 	$(BIN)/python -W ignore -m benchmarks $(or $(ARGS),all)
