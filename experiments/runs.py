@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -181,7 +182,7 @@ class Workshop:
             multiply_adds=cost.multiply_adds,
             test_accuracy=test_accuracy,
             processor=f"{processor_name()}, {self.threads} threads",
-            command=" ".join(["python", "main.py", "fit", *fit_arguments(run, RUNS)]),
+            command=shlex.join(["python", "main.py", "fit", *fit_arguments(run, RUNS)]),
         )
 
 

@@ -1,6 +1,7 @@
 """The plan of the table, its runs without their trainings, and the page."""
 
 import json
+import shlex
 import subprocess
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -191,6 +192,7 @@ def test_training_shorter_than_a_figure_of_speed_has_none(monkeypatch, tmp_path)
     metrics.write_text("step,val/acc,val/loss\n10,0.5,1.5\n")
     figures = made._collect(run, {})
     assert (figures.videos_per_s, figures.videos, figures.loss) == (None, [16 * 11], [1.5])
+    assert shlex.split(figures.command) == ["python", "main.py", "fit", *fit_arguments(run, runs.RUNS)]
     metrics.write_text("step,val/acc,val/loss,train/videos_per_s\n5,,,20.0\n10,0.5,1.5,30.0\n")
     assert made._collect(run, {}).videos_per_s == 25.0
 
