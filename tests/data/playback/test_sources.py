@@ -1,3 +1,8 @@
+import itertools
+import socket
+import threading
+
+import av
 import pytest
 import torch
 
@@ -41,6 +46,38 @@ def test_cameras_and_addresses_are_opened_as_such(monkeypatch, address, live):
     assert opened["place"] == ("/dev/video0" if address == "0" else address)
     assert opened["format"] == ("v4l2" if address == "0" else None)
     assert (opened["timeout"] is not None) == live
+
+
+def test_a_live_address(images):
+    """Frames of rising brightness, over and over, sent to a port of this machine at 50 a second."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"udp://127.0.0.1:{probe.getsockname()[1]}"
+    enough = threading.Event()
+
+    def send():
+        with av.open(address, "w", format="mpegts") as container:
+            stream = container.add_stream("mpeg2video", rate=25, options={"g": "1", "qmin": "1", "qmax": "1"})
+            stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv420p"
+            for image in itertools.cycle(images):
+                if enough.wait(0.02):
+                    return
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        source = open_source(address)
+        frames = [frame for frame, _ in zip(source, range(30), strict=False)]
+    finally:
+        enough.set()
+        sender.join()
+    assert source.live
+    assert [frame.number for frame in frames] == list(range(30))
+    brightness = [frame.image.float().mean() / 20 for frame in frames]
+    assert [round(float(now - brightness[0])) % 12 for now in brightness] == [number % 12 for number in range(30)]
+    times = [frame.time for frame in frames]
+    assert times == pytest.approx([number / 25 for number in range(30)], abs=0.1)
 
 
 def test_what_cannot_be_played(tmp_path, video_file, frame_folder):
