@@ -12,7 +12,7 @@ from data.digits import DigitImages
 from rstg_pyg import VideoClassifier
 from rstg_pyg.models.model_folder import SHIPPED
 
-NUM_DIGITS = {"rstg-3syncmnist": 3}
+NUM_DIGITS = {"rstg-3syncmnist": 3, "rstg-5syncmnist": 5}
 
 
 def card(name):
