@@ -1,6 +1,6 @@
 """Learning curves of the graph over the digits' boxes beside the grid's, for docs/boxes.md.
 
-python -m experiments.boxes --mnist DIR    train what is not in runs/boxes yet, then write docs/boxes
+python -m experiments.boxes --mnist DIR    train, or finish, what is not done in runs/boxes, then write docs/boxes
 """
 
 import argparse
@@ -10,6 +10,8 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from experiments.resumable import fit
 
 REPOSITORY = Path(__file__).parents[1]
 BATCH = 16
@@ -33,13 +35,32 @@ TRAININGS = {
 }
 
 
-def command(training: Training, mnist: str, run_dir: Path) -> list[str]:
-    """The command line of a training."""
+def fit_arguments(training: Training, mnist: str) -> list[str]:
+    """Arguments of ``main.py fit`` for a training, but for its folder."""
     folder = "configs/syncmnist"
-    arguments = ["main.py", "fit", "--config", f"{folder}/table1.yaml", "--config", f"{folder}/{training.config}.yaml"]
+    arguments = ["--config", f"{folder}/table1.yaml", "--config", f"{folder}/{training.config}.yaml"]
     arguments += ["--data.source", "mnist", "--data.root", mnist, "--data.val_videos", str(NUM_VAL_VIDEOS)]
     arguments += ["--data.epoch_videos", str(VIDEOS // EPOCHS), "--trainer.max_epochs", str(EPOCHS)]
-    return [*arguments, "--trainer.precision", "32-true", "--run_dir", str(run_dir), *training.arguments]
+    return [*arguments, "--trainer.precision", "32-true", *training.arguments]
+
+
+def make_curve(training: Training, mnist: str, folder: Path) -> dict[str, list[float]]:
+    """The curve of a training, which is made, or finished, first.
+
+    Args:
+        training: The training.
+        mnist: Folder of the full MNIST.
+        folder: The run folder.
+
+    Raises:
+        subprocess.CalledProcessError: If the training fails.
+    """
+    fit(folder, _main, *fit_arguments(training, mnist))
+    return read_curve(folder / "metrics.csv")
+
+
+def _main(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-W", "ignore", "main.py", *arguments], cwd=REPOSITORY, check=True)
 
 
 def read_curve(metrics: Path) -> dict[str, list[float]]:
@@ -78,13 +99,8 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=REPOSITORY / "runs" / "boxes", help="Folder of the runs.")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "docs" / "boxes", help="Folder of what is written.")
     arguments = parser.parse_args()
-    curves = {}
-    for name, training in TRAININGS.items():
-        metrics = arguments.runs / name / "metrics.csv"
-        if not metrics.is_file() or len(read_curve(metrics)["videos"]) < EPOCHS:
-            words = command(training, arguments.mnist, arguments.runs / name)
-            subprocess.run([sys.executable, "-W", "ignore", *words], cwd=REPOSITORY, check=True)
-        curves[name] = read_curve(metrics)
+    runs = arguments.runs.resolve()
+    curves = {name: make_curve(training, arguments.mnist, runs / name) for name, training in TRAININGS.items()}
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "curves.json").write_text(json.dumps(curves, indent=1) + "\n")
     draw(curves, arguments.out / "curves.png")

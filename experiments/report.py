@@ -1,4 +1,4 @@
-"""``docs/results.md`` with its figures, from the kept figures of the runs alone."""
+"""``docs/results.md`` with its figures, from the kept figures of the planned runs alone."""
 
 import json
 import math
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
+from experiments.plan import best_rate, few_digits, from_scratch, further_seeds, many_digits, searches
 from experiments.protocol import (
     DIGITS,
     FEW,
@@ -20,7 +21,7 @@ from experiments.protocol import (
     TRANSFER_ROW,
     WIDE_MOVE,
 )
-from experiments.runs import REPOSITORY, RESULTS, TESTS, Figures
+from experiments.runs import REPOSITORY, RESULTS, TESTS, Figures, Run
 
 DOCS = REPOSITORY / "docs"
 COSTS = ("parameters", "multiply-adds a clip", "videos seen", "training", "videos/s", "learning rate")
@@ -29,11 +30,7 @@ NOTES = DOCS / "results" / "notes.md"
 
 def write_report(docs: Path = DOCS, results: Path = RESULTS) -> Path:
     """Write the page and its figures, and return the page."""
-    every = [Figures(**json.loads(path.read_text())) for path in sorted(results.glob("*.json"))]
-    searches = [figures for figures in every if not figures.test_accuracy]
-    tested = [figures for figures in every if figures.test_accuracy]
-    rows = [figures for figures in tested if (figures.digits == MANY) == (figures.start is not None)]
-    scratch = [figures for figures in tested if figures not in rows]
+    searched, rows, scratch = read_figures(results)
     folder = docs / "results"
     folder.mkdir(parents=True, exist_ok=True)
     parts = [PROTOCOL, table(rows)]
@@ -45,13 +42,54 @@ def write_report(docs: Path = DOCS, results: Path = RESULTS) -> Path:
         if transfer:
             draw_transfer(transfer[0], alone, folder / "transfer.png")
             parts.append(f"## From three digits to five\n\n{transfer_text(transfer[0], alone)}")
-    if searches:
-        parts.append(f"## Search of the learning rate\n\n{search_table(searches)}")
+    if searched:
+        parts.append(f"## Search of the learning rate\n\n{search_table(searched)}")
     if NOTES.is_file():
         parts.append(NOTES.read_text().rstrip())
     page = docs / "results.md"
     page.write_text("\n\n".join(parts) + "\n")
     return page
+
+
+def read_figures(results: Path) -> tuple[list[Figures], list[Figures], list[Figures]]:
+    """The kept figures of the planned runs: of the searches, of the table's rows, and of those from scratch.
+
+    Further files, such as those of a rate that the search did not choose, are left out and said to be.
+
+    Args:
+        results: Folder of the figures.
+
+    Raises:
+        ValueError: If a file holds another run's figures than its name says.
+    """
+    searched: dict[str, Figures] = {}
+    rows: dict[str, Figures] = {}
+    scratch: dict[str, Figures] = {}
+    for row in ROWS:
+        mine = _kept(searches(row), results)
+        searched |= mine
+        if len(mine) == len(LEARNING_RATES):
+            rate = best_rate(list(mine.values()))
+            rows |= _kept([few_digits(row, rate), many_digits(row, rate), *further_seeds(row, rate)], results)
+            scratch |= _kept(from_scratch(row, rate), results)
+    others = {path.stem for path in results.glob("*.json")} - searched.keys() - rows.keys() - scratch.keys()
+    if others:
+        print(f"Left out, other runs than planned or of rows whose search is not done: {', '.join(sorted(others))}")
+    return list(searched.values()), list(rows.values()), list(scratch.values())
+
+
+def _kept(planned: Sequence[Run], results: Path) -> dict[str, Figures]:
+    """The figures that there are of some runs, by the runs' names."""
+    kept = {}
+    for run in planned:
+        path = results / f"{run.name}.json"
+        if path.is_file():
+            kept[run.name] = figures = Figures(**json.loads(path.read_text()))
+            expected = (run.row, run.digits, run.num_videos, run.rate, run.seed, run.start.name if run.start else None)
+            got = (figures.row, figures.digits, figures.num_videos, figures.rate, figures.seed, figures.start)
+            if got != expected:
+                raise ValueError(f"Expected {path} to hold the figures of the run {expected} (got those of {got})")
+    return kept
 
 
 PROTOCOL = f"""\

@@ -1,9 +1,8 @@
 """The plan of the table, its runs without their trainings, and the page."""
 
-import json
 import shlex
 import subprocess
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +14,8 @@ from experiments import runs
 from experiments.__main__ import make
 from experiments.plan import best_rate, few_digits, from_scratch, further_seeds, many_digits, searches
 from experiments.protocol import FEW, LEARNING_RATES, MANY, PUBLISHED_MOVE, ROWS, TRAIN_VIDEOS, WIDE_MOVE, curriculum
-from experiments.report import first_reaching, table, transfer_text, wilson, write_report
+from experiments.report import first_reaching, read_figures, table, transfer_text, wilson, write_report
+from experiments.resumable import keep
 from experiments.runs import TESTS, Figures, Workshop, fit_arguments
 from rstg_pyg.models import ClassifierHead, GlobalAveragePool, SmallCNN, VideoClassifier
 
@@ -227,12 +227,10 @@ def test_transfer_is_compared_at_ninety_percent_of_the_best():
 
 
 def test_page_is_written_from_the_figures_alone(tmp_path):
-    results = tmp_path / "results" / "table1"
-    results.mkdir(parents=True)
     few, many = few_digits("all_temp", 1e-3), many_digits("all_temp", 1e-3)
-    for run in (few, many, *from_scratch("all_temp", 1e-3), searches("all_temp")[0]):
-        (results / f"{run.name}.json").write_text(json.dumps(asdict(figures_of(run))))
-    page = write_report(tmp_path, results).read_text()
+    for run in (few, many, *from_scratch("all_temp", 1e-3), *searches("all_temp")):
+        keep(figures_of(run), tmp_path / "results/table1" / f"{run.name}.json")
+    page = write_report(tmp_path, tmp_path / "results/table1").read_text()
     for title in ("## Protocol", "## Table", "## Learning curves", "## From three digits to five", "## Search"):
         assert title in page
     (row,) = [line for line in page.splitlines() if line.startswith("| RSTG all-temp |") and "98.9" in line]
@@ -240,3 +238,34 @@ def test_page_is_written_from_the_figures_alone(tmp_path):
     for picture in ("curves.png", "transfer.png"):
         assert f"(results/{picture})" in page
         assert (tmp_path / "results" / picture).stat().st_size > 10_000
+
+
+def test_runs_other_than_the_planned_ones_are_left_out_and_named(tmp_path, capsys):
+    low, high = searches("i3d")
+    few, many = few_digits("i3d", high.rate), many_digits("i3d", high.rate)
+    not_chosen = many_digits("i3d", low.rate)
+    longer = replace(few, num_videos=2 * few.num_videos)
+    unsearched = few_digits("time_only", low.rate)
+    for run in (many, few, not_chosen, longer, unsearched, searches("time_only")[0]):
+        keep(figures_of(run), tmp_path / f"{run.name}.json")
+    keep(figures_of(low, loss=2.0), tmp_path / f"{low.name}.json")
+    keep(figures_of(high, loss=1.0), tmp_path / f"{high.name}.json")
+    searched, rows, scratch = read_figures(tmp_path)
+    assert searched == [
+        figures_of(low, loss=2.0),
+        figures_of(high, loss=1.0),
+        figures_of(searches("time_only")[0]),
+    ]
+    assert (rows, scratch) == ([figures_of(few), figures_of(many)], [])
+    left_out = capsys.readouterr().out.strip().partition(": ")[2].split(", ")
+    assert left_out == sorted(run.name for run in (not_chosen, longer, unsearched))
+
+
+def test_copied_figures_are_no_further_seed(tmp_path):
+    few = few_digits("all_temp", 1e-3)
+    for run in (*searches("all_temp"), few):
+        keep(figures_of(run), tmp_path / f"{run.name}.json")
+    copied = tmp_path / f"{replace(few, seed=1).name}.json"
+    copied.write_bytes((tmp_path / f"{few.name}.json").read_bytes())
+    with pytest.raises(ValueError, match=rf"Expected {copied} to hold the figures of .* 1, None\) \(got .* 0, N"):
+        read_figures(tmp_path)

@@ -129,9 +129,25 @@ NAMES = ["Pushing x from left to right", "Covering x", "Pushing x from right to 
 
 def test_mirrored_labels():
     assert mirrored_labels(NAMES) == [2, 1, 0, 4, 3]
-    assert mirrored_labels(["Leftovers are copyrighted"]) == [0]  # whole words alone
+    assert mirrored_labels(["Leftovers are copyrighted", "Something upright"]) == [0, 1]
     with pytest.raises(ValueError, match=r"mirror image among the classes, .*\(got none for \['Going left'\]\)"):
         mirrored_labels(NAMES[:-1])
+
+
+def test_sides_are_found_in_names_of_folders():
+    pairs = [
+        ("turn_left", "turn_right"),
+        ("Left turn", "Right turn"),
+        ("LEFT2", "RIGHT2"),
+        ("left", "right"),
+        ("moving_leftwards", "moving_rightwards"),
+        ("turnLeft", "turnRight"),
+        ("bright, to the left", "bright, to the right"),
+    ]
+    names = [name for pair in pairs for name in pair]
+    assert mirrored_labels(names) == [label ^ 1 for label in range(len(names))]
+    with pytest.raises(ValueError, match=r"\(got none for \['turn_left', 'RIGHT2'\]\)"):
+        mirrored_labels(["turn_left", "RIGHT2", "stop"])
 
 
 def test_flip_takes_the_label_with_it():
