@@ -18,6 +18,8 @@ class TrackRSTG(nn.Module):
     - one that is absent sends nothing, and its memory stays as it is until the track is seen again. To begin anew
       instead, give the node that comes back a new track.
 
+    Frames may have no nodes, all of them too: M may be 0.
+
     With a grid's cells as nodes and tracks it equals the :class:`RSTG` on the grid, whose weights it shares.
 
     Args:
@@ -75,7 +77,11 @@ class TrackRSTG(nn.Module):
         """
         self._check_nodes(x, frame, track, batch, state)
         rstg = self.rstg
-        x = rstg.input_norm(rstg.lin_in(x))
+        x = rstg.lin_in(x)
+        if len(x) == 0:
+            x, state = self._run_nothing(x, track, state)
+            return (x, state, x.new_zeros(rstg.num_space_stages, 0)) if return_attention_weights else (x, state)
+        x = rstg.input_norm(x)
         memory = _TrackMemory(x, frame, track, torch.zeros_like(track) if batch is None else batch, state)
         alphas = []
         for _ in range(rstg.num_space_stages):
@@ -116,11 +122,22 @@ class TrackRSTG(nn.Module):
             return_attention_weights,
         )
 
+    def _run_nothing(self, x: Tensor, track: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """What comes of no nodes: none, with gradients of zeros for all parameters, and the memories as they were."""
+        channels = self.rstg.hidden_channels
+        if state is None:
+            memories = (x.new_zeros(0, self.rstg.num_memories, channels),) * self._num_states
+            state = (track.new_zeros(0, 2), *memories)
+        # A part of every parameter, as training in several processes wants a gradient for each.
+        return torch.cat([tensor.flatten()[:0] for tensor in (x, *self.parameters())]).view(0, channels), state
+
+    @property
+    def _num_states(self) -> int:
+        return self.rstg.last_time.num_states if self.rstg.last_time is not None else 0
+
     def _check_nodes(self, x: Tensor, frame: Tensor, track: Tensor, batch: OptTensor, state: State | None) -> None:
-        if x.dim() != 2 or len(x) == 0 or not x.is_floating_point():
-            raise ValueError(
-                f"Expected 'x' to be floating point of shape [M, C] with M > 0 (got {x.dtype} {list(x.shape)})"
-            )
+        if x.dim() != 2 or not x.is_floating_point():
+            raise ValueError(f"Expected 'x' to be floating point of shape [M, C] (got {x.dtype} {list(x.shape)})")
         if self.rstg.in_channels not in (-1, x.size(1)):
             raise ValueError(f"Expected 'x' to have {self.rstg.in_channels} features (got {x.size(1)})")
         for name, numbers in (("frame", frame), ("track", track), ("batch", batch)):
@@ -129,9 +146,8 @@ class TrackRSTG(nn.Module):
                     f"Expected '{name}' to be int64 of shape [{len(x)}] (got {numbers.dtype} {list(numbers.shape)})"
                 )
         if state is not None:
-            num_states = self.rstg.last_time.num_states if self.rstg.last_time is not None else 0
             tracks = state[0].size(0) if state else "S"
-            expected = [[tracks, 2], *[[tracks, self.rstg.num_memories, self.rstg.hidden_channels]] * num_states]
+            expected = [[tracks, 2], *[[tracks, self.rstg.num_memories, self.rstg.hidden_channels]] * self._num_states]
             if [list(tensor.shape) for tensor in state] != expected:
                 raise ValueError(
                     f"Expected 'state' to be a tuple of tensors of shapes {expected} "

@@ -21,7 +21,7 @@ class BoxGraph(BaseTransform):
     - **frame:** ``[M]`` int64, the frame of each box, which does not decrease,
     - **track:** ``[M]`` int64, the object that each box shows: a number of any size, at most once a frame.
 
-    The volume leaves the data, which then has besides
+    M may be 0: the graph has no nodes then. The volume leaves the data, which then has besides
 
     - **x:** ``[M, C]`` mean of the features in each box (RoIAlign of size 1),
     - **edge_index:** ``[2, E]``, edges between boxes of one frame, both ways, sorted by destination, then source,
@@ -77,6 +77,8 @@ class BoxGraph(BaseTransform):
         return data
 
     def _join(self, box: Tensor, frame: Tensor) -> Tensor:
+        if len(box) == 0:
+            return frame.new_zeros(2, 0)
         # One row a frame that has boxes, so that the cost does not grow with the square of the clip.
         _, row = frame.unique_consecutive(return_inverse=True)
         boxes, there = to_dense_batch(box, row)  # [G, n, 4], [G, n]
@@ -113,9 +115,11 @@ def _roi_align(volume: Tensor, box: Tensor, frame: Tensor) -> Tensor:
         raise ImportError("BoxGraph needs torchvision, for its RoIAlign: pip install torchvision") from error
 
     height, width = volume.shape[-2:]
+    dtype = torch.promote_types(volume.dtype, torch.float32)  # half precision has no number for many a frame
+    box = box.to(dtype)
     corners = box[:, [1, 0, 3, 2]] * box.new_tensor([width, height, width, height])  # (x0, y0, x1, y1) in pixels
-    rois = torch.cat([frame[:, None], corners], dim=1).to(volume.dtype)
-    return roi_align(volume, rois, output_size=1, aligned=True).flatten(start_dim=1)
+    rois = torch.cat([frame[:, None].to(dtype), corners], dim=1)
+    return roi_align(volume.to(dtype), rois, output_size=1, aligned=True).flatten(start_dim=1).to(volume.dtype)
 
 
 def _motion(box: Tensor, track: Tensor) -> Tensor:

@@ -31,6 +31,20 @@ def test_batch_equals_one_by_one_and_the_order_of_boxes_does_not_matter(graph):
     assert (graph(volume, boxes.index_fill(0, torch.tensor(0), math.nan))[0] == 0).all()  # a clip without boxes
 
 
+@pytest.mark.parametrize("schedule", ["all_temp", "space_only"])
+@pytest.mark.parametrize("input_norm", [None, "batch"])
+def test_batch_without_boxes_gives_zeros_and_gradients_of_zeros(schedule, input_norm):
+    graph = BoxRSTGToVec(3, 4, schedule=schedule, num_iterations=1, input_norm=input_norm).double()
+    norms = {name: value.clone() for name, value in graph.named_buffers()}
+    volume = torch.rand(2, 3, 3, 5, 5).double().requires_grad_()
+    vector = graph(volume, torch.full((2, 3, 2, 4), math.nan).double())
+    assert vector.tolist() == [[0.0] * 4] * 2
+    vector.sum().backward()
+    for tensor in (volume, *graph.parameters()):  # a process of several waits for the gradient of each
+        assert torch.equal(tensor.grad, torch.zeros_like(tensor))
+    torch.testing.assert_close(dict(graph.named_buffers()), norms, rtol=0, atol=0)
+
+
 def test_motion_and_position_are_seen_where_asked_for():
     volume, boxes = torch.ones(1, 2, 3, 5, 5).double(), make_boxes(1, 2, 2)
     for options in ({"motion": False}, {"positional": False}, {"readout": "mean"}, {"schedule": "space_only"}):

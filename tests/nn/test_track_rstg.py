@@ -162,6 +162,19 @@ def test_absent_track_keeps_its_memory_and_a_new_track_starts_from_zeros():
     torch.testing.assert_close(forgotten, torch.cat([fresh, known[1:]]))
 
 
+def test_frames_without_nodes_leave_the_memories_as_they_were(model):
+    data = sequence()
+    nothing = data.subgraph(data.frame < 0)
+    out, fresh, alpha = run(model, nothing, return_attention_weights=True)
+    expected, last_state = run(model, data)
+    assert out.shape == (0, 4)
+    assert alpha.shape == (model.rstg.num_space_stages, 0)
+    torch.testing.assert_close(run(model, data, state=fresh), (expected, last_state))
+    _, state = run(model, nothing, state=last_state)
+    torch.testing.assert_close(state, last_state)
+    assert TracksToVec()(out, nothing.frame, nothing.track).tolist() == [[0.0] * 4]
+
+
 @pytest.mark.parametrize("rnn", ["gru", "rnn"])
 def test_other_cells_stream_too(rnn):
     model = TrackRSTG(RSTG(3, 4, num_iterations=1, rnn=rnn, pos_channels=2).double())

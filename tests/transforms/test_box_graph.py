@@ -94,6 +94,30 @@ def test_a_box_reads_its_part_of_the_frame_alone():
     assert data.x.tolist() == [[10.0]]
 
 
+@pytest.mark.parametrize("autocast", [True, False])
+def test_boxes_of_a_long_clip_in_bfloat16_read_their_own_frames(autocast):
+    frame = torch.arange(300)
+    volume = torch.arange(48.0).repeat(301, 2, 32, 1)  # the number of the column
+    volume[:, 1] = (torch.arange(301.0) % 256).view(301, 1, 1)  # the frame's: bfloat16 has no odd ones above 256
+    box = torch.tensor([0.0, 17 / 48, 1.0, 18 / 48]).expand(300, 4)
+    data = Data(volume=volume.bfloat16(), box=box, frame=frame, track=frame)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        x = BoxGraph()(data).x
+    assert x.dtype == torch.bfloat16
+    assert x.tolist() == torch.stack([torch.full_like(frame, 17), frame % 256], dim=1).tolist()
+
+
+def test_clip_without_boxes_is_a_graph_without_nodes():
+    data = clip(frame=(), track=())
+    data.frame, data.track, data.box = torch.empty(0).long(), torch.empty(0).long(), torch.empty(0, 4).double()
+    graph = BoxGraph(max_distance=0.5)(data)
+    shapes = {"x": [0, 2], "edge_index": [2, 0], "pos": [0, 2], "motion": [0, 4], "pos_map": [0, 36]}
+    assert {name: list(graph[name].shape) for name in shapes} == shapes
+    assert graph.edge_index.dtype == torch.int64
+    batch = next(iter(DataLoader([graph, BoxGraph(max_distance=0.5)(clip())], batch_size=2)))
+    assert batch.batch.tolist() == [1] * 6
+
+
 def test_gradients_reach_the_volume():
     data = clip()
     volume = data.volume.requires_grad_()
