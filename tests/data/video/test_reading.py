@@ -172,6 +172,8 @@ def test_folders_that_are_no_video(tmp_path, numbered_frames, write_folder):
     (tmp_path / "empty").mkdir()
     gap = write_folder(tmp_path / "gap", numbered_frames(4))
     (gap / "00003.jpg").unlink()
+    times = write_folder(tmp_path / "times", numbered_frames(1), name="{:019d}.jpg")
+    (times / "1700000000000000000.jpg").touch()  # nanoseconds: no list of all numbers between would fit in memory
     twice = write_folder(tmp_path / "twice", numbered_frames(2))
     (twice / "2.png").write_bytes((twice / "00002.jpg").read_bytes())
     unnumbered = write_folder(tmp_path / "unnumbered", numbered_frames(2))
@@ -179,6 +181,7 @@ def test_folders_that_are_no_video(tmp_path, numbered_frames, write_folder):
     for name, message in {
         "empty": r"empty to hold frames, .* \(got none\)",
         "gap": r"gap to hold all frames 1 to 4 \(got none for \[3\]\)",
+        "times": r"times to hold all frames 1 to 17.* \(got none for \[2, 3, 4, 5, 6, 7, 8, 9, 10, 11\]\)",
         "twice": r"one frame 2 in .*twice \(got two\)",
         "unnumbered": r"unnumbered to be numbered, as in 00001.jpg \(got cover.jpg\)",
     }.items():
