@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Protocol
 
 import av
-import torch
 
 from data.playback.timed_frame import TimedFrame
 from data.video.frame_folder import FrameFolder
+from data.video.frame_image import frame_image
 
 FOLDER_FRAME_RATE = 25.0
 LIVE_PROTOCOLS = ("rtsp://", "rtsps://", "rtmp://", "udp://", "rtp://", "srt://")
@@ -97,8 +97,7 @@ class VideoSource:
                             raise ValueError(f"Expected {self.source!r} to say its frames' times (got none)")
                         time = number / float(video.average_rate)
                     first = time if first is None else first
-                    image = torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)
-                    yield TimedFrame(number, time - first, image)
+                    yield TimedFrame(number, time - first, frame_image(frame))
             except (av.error.FFmpegError, OSError) as error:
                 raise ValueError(
                     f"Expected {self.source!r} to be a whole video (after frame {number}: {error.strerror})"

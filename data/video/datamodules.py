@@ -212,5 +212,13 @@ class VideoFolderDataModule(VideoDataModule):
         return read_video_folder_classes(self.sources["train"])
 
     def videos(self, split: VideoSplit) -> VideoList:
-        """The videos of a split."""
-        return read_video_folder(self.sources[split], self.class_names)
+        """The videos of a split.
+
+        Raises:
+            ValueError: If a class has no video to train on.
+        """
+        videos = read_video_folder(self.sources[split], self.class_names)
+        without = [name for label, name in enumerate(self.class_names) if label not in set(videos.labels)]
+        if split == "train" and without:
+            raise ValueError(f"Expected {self.sources['train']} to hold videos of every class (got none of {without})")
+        return videos

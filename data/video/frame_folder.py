@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import chain, islice, pairwise
 from pathlib import Path
 
 import torch
@@ -39,12 +40,14 @@ class FrameFolder:
                 raise VideoError(f"Expected one frame {int(number[0])} in {self.path} (got two)")
         if not files:
             raise VideoError(f"Expected {self.path} to hold frames, {', '.join(IMAGE_SUFFIXES)} (got none)")
-        missing = sorted(set(range(min(files), max(files))) - files.keys())
+        numbers = sorted(files)
+        gaps = (range(before + 1, after) for before, after in pairwise(numbers))
+        missing = list(islice(chain.from_iterable(gaps), 10))
         if missing:
             raise VideoError(
-                f"Expected {self.path} to hold all frames {min(files)} to {max(files)} (got none for {missing[:10]})"
+                f"Expected {self.path} to hold all frames {numbers[0]} to {numbers[-1]} (got none for {missing})"
             )
-        self._files = [files[number] for number in sorted(files)]
+        self._files = [files[number] for number in numbers]
 
     @property
     def num_frames(self) -> int:

@@ -9,6 +9,7 @@ import torch
 from av.container import InputContainer
 from torch import Tensor
 
+from data.video.frame_image import frame_image
 from data.video.video_error import VideoError
 
 
@@ -86,15 +87,16 @@ class PyAVFile:
         """The frames at `indices`, counted from 0, uint8 [len(indices), 3, H, W].
 
         Raises:
-            VideoError: If one of them cannot be decoded, or the size changes.
+            VideoError: If one of them, or one decoded on the way to them, is damaged, or the size changes.
         """
         wanted = set(indices)
         frames: dict[int, Tensor] = {}
         try:
             for number, frame in self._decode(min(wanted)):
+                if frame.is_corrupt:  # FFmpeg has noticed damage, and filled the frame with a guess
+                    raise VideoError(f"Expected {self.path} to be a whole video (frame {number} is damaged)")
                 if number in wanted:
-                    image = torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)
-                    frames[number] = torch.rot90(image, frame.rotation // 90, dims=(1, 2))  # as phones note it
+                    frames[number] = frame_image(frame)
                 if len(frames) == len(wanted):
                     break
         except (av.error.FFmpegError, OSError) as error:
@@ -111,11 +113,23 @@ class PyAVFile:
 
     def _decode(self, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
         """Frames with their numbers, from the last key frame at or before frame `first` on."""
-        container = self._open()
-        stream = container.streams.video[0]
         keys = [stamp for stamp in self._key_timestamps if stamp <= self._timestamps[first]]
         if len(keys) > 1:  # from the only one, decoding starts at the beginning anyway
-            container.seek(keys[-1], stream=stream)
+            frames = self._decode_from(keys[-1])
+            start = next(frames, None)
+            if start is not None and start[0] <= first:
+                yield start
+                yield from frames
+                return
+            # Some containers, such as MPEG's, are searched by the time of decoding, and found too late a place.
+        yield from self._decode_from(None)
+
+    def _decode_from(self, key: int | None) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Frames with their numbers, from where the container finds a key frame's time stamp, or from the beginning."""
+        container = self._open()
+        stream = container.streams.video[0]
+        if key is not None:
+            container.seek(key, stream=stream)
         numbers: dict[int | None, int] = {stamp: number for number, stamp in enumerate(self._timestamps)}
         for count, frame in enumerate(container.decode(stream)):
             number = numbers.get(frame.pts) if self._has_timestamps else count

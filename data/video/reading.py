@@ -10,7 +10,7 @@ from torch import Tensor
 
 from data.video.frame_folder import FrameFolder
 from data.video.pyav_file import PyAVFile
-from data.video.torchcodec_file import TorchCodecFile
+from data.video.torchcodec_file import TORCHCODEC_SUFFIXES, TorchCodecFile
 
 Decoder = Literal["auto", "pyav", "torchcodec"]
 DECODERS: tuple[str, ...] = get_args(Decoder)
@@ -38,7 +38,8 @@ def open_video(path: str | Path, decoder: Decoder = "auto", threads: int = 1) ->
 
     Args:
         path: A video file, or a folder with an image for each frame.
-        decoder: What decodes files: ``"pyav"``, ``"torchcodec"``, or ``"auto"`` for torchcodec where it is installed.
+        decoder: What decodes files: ``"pyav"``, ``"torchcodec"``, or ``"auto"`` for torchcodec where it is installed
+            and has the right frames of such files, :data:`~data.video.torchcodec_file.TORCHCODEC_SUFFIXES`.
         threads: Threads that decode a file.
 
     Raises:
@@ -50,5 +51,6 @@ def open_video(path: str | Path, decoder: Decoder = "auto", threads: int = 1) ->
     if Path(path).is_dir():
         return FrameFolder(path)
     if decoder == "auto":
-        decoder = "torchcodec" if importlib.util.find_spec("torchcodec") else "pyav"
+        known = Path(path).suffix.lower() in TORCHCODEC_SUFFIXES
+        decoder = "torchcodec" if known and importlib.util.find_spec("torchcodec") else "pyav"
     return TorchCodecFile(path, threads) if decoder == "torchcodec" else PyAVFile(path, threads)

@@ -7,9 +7,15 @@ from torch import Tensor
 
 from data.video.video_error import VideoError
 
+TORCHCODEC_SUFFIXES = (".3gp", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
+
 
 class TorchCodecFile:
     """The frames of a video file by their exact numbers, as :class:`~data.video.pyav_file.PyAVFile` gives them.
+
+    That holds for the containers of :data:`TORCHCODEC_SUFFIXES`. In those of MPEG streams (``.mpg``, ``.ts``), and in
+    AVI files with B-frames, torchcodec 0.17 finds other frames than those asked for, without an error. Frames that the
+    codec has filled with a guess over damage come without one, too, as torchcodec does not say which they are.
 
     Args:
         path: The file.
@@ -17,13 +23,18 @@ class TorchCodecFile:
 
     Raises:
         ImportError: If torchcodec is not installed.
-        VideoError: If the file is missing or damaged, or holds no video.
+        VideoError: If the file is missing or damaged, holds no video, or is of another container.
     """
 
     def __init__(self, path: str | Path, threads: int = 1) -> None:
+        self.path = Path(path)
+        if self.path.suffix.lower() not in TORCHCODEC_SUFFIXES:
+            raise VideoError(
+                f"Expected {self.path} to be one of {', '.join(TORCHCODEC_SUFFIXES)}, since 'decoder' is 'torchcodec', "
+                "which gives wrong frames of other containers ('auto' decodes these with PyAV)"
+            )
         from torchcodec.decoders import VideoDecoder
 
-        self.path = Path(path)
         if not self.path.is_file():
             raise VideoError(f"Expected {self.path} to be a whole video (no such file)")
         try:

@@ -7,7 +7,12 @@ from pathlib import Path
 from data.video.frame_folder import IMAGE_SUFFIXES
 from data.video.video_list import UNLABELLED, VideoList
 
-VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv")
+VIDEO_SUFFIXES = (
+    ".3g2", ".3gp", ".asf", ".avi", ".f4v", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg",
+    ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m",
+)  # fmt: skip
+NOTE_SUFFIXES = (".csv", ".db", ".ini", ".json", ".md", ".txt", ".xml")
+"""Files left alone beside videos: lists, notes, and what file managers leave."""
 
 
 def read_video_folder_classes(source: str | Path) -> list[str]:
@@ -15,11 +20,11 @@ def read_video_folder_classes(source: str | Path) -> list[str]:
 
     Raises:
         FileNotFoundError: If there is no such folder or file.
-        ValueError: If there are no classes.
+        ValueError: If there are no classes, or videos beside them.
     """
     source = _existing(source)
     if source.is_dir():
-        names = sorted(entry.name for entry in _visible(source) if entry.is_dir())
+        names = sorted(folder.name for folder in _class_folders(source))
     else:
         names = sorted({label for _, label in _read_csv(source) if label})
     if not names:
@@ -33,18 +38,18 @@ def read_video_folder(source: str | Path, class_names: Sequence[str]) -> VideoLi
     Args:
         source: A folder ``<source>/<class>/<video>``, in which a video is a file (``.mp4``, ``.webm``, …) or a folder
             with an image for each frame; or a CSV file with the columns ``path`` (relative to the file) and ``label``,
-            the name of the class. Without the column, or with an empty field, a video has no label.
+            the name of the class. Without the column, or with an empty field, a video has no label. In a folder,
+            hidden entries and notes (:data:`NOTE_SUFFIXES`) are left alone; what a CSV file names is taken as a video.
         class_names: The names of the classes by label; `source` need not have videos of all.
 
     Raises:
         FileNotFoundError: If there is no such folder or file.
-        ValueError: If there are no videos, or a class is unknown.
+        ValueError: If there are no videos, a class is unknown, a video is beside the classes, or a file is neither a
+            video nor a note.
     """
     source = _existing(source)
     if source.is_dir():
-        videos = [
-            (path, folder.name) for folder in _visible(source) if folder.is_dir() for path in _videos_in(folder, source)
-        ]
+        videos = [(path, folder.name) for folder in _class_folders(source) for path in _videos_in(folder, source)]
     else:
         videos = [(source.parent / path, label) for path, label in _read_csv(source)]
     videos.sort()
@@ -68,6 +73,16 @@ def _visible(folder: Path) -> list[Path]:
     return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
 
 
+def _class_folders(source: Path) -> list[Path]:
+    entries = _visible(source)
+    videos = [entry for entry in entries if entry.suffix.lower() in VIDEO_SUFFIXES and not entry.is_dir()]
+    if videos:
+        raise ValueError(
+            f"Expected {source} to be laid out as <class>/<video> (got the video {min(videos)} beside the classes)"
+        )
+    return [entry for entry in entries if entry.is_dir()]
+
+
 def _videos_in(folder: Path, source: Path) -> list[Path]:
     entries = _visible(folder)
     images = [entry for entry in entries if entry.suffix.lower() in IMAGE_SUFFIXES]
@@ -75,6 +90,13 @@ def _videos_in(folder: Path, source: Path) -> list[Path]:
         raise ValueError(
             f"Expected {source} to be laid out as <class>/<video>, with the frames of a video in a folder of its own "
             f"(got the image {images[0]})"
+        )
+    known = (*VIDEO_SUFFIXES, *NOTE_SUFFIXES)
+    others = sorted(entry.name for entry in entries if not entry.is_dir() and entry.suffix.lower() not in known)
+    if others:
+        raise ValueError(
+            f"Expected {folder} to hold videos ({', '.join(VIDEO_SUFFIXES)}), folders of images and notes "
+            f"({', '.join(NOTE_SUFFIXES)}) alone (got {others[:10]})"
         )
     return [entry for entry in entries if entry.is_dir() or entry.suffix.lower() in VIDEO_SUFFIXES]
 

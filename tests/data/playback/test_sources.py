@@ -3,6 +3,7 @@ import socket
 import threading
 
 import av
+import numpy as np
 import pytest
 import torch
 
@@ -19,6 +20,16 @@ def test_file(video_file, images):
         assert frame.image.dtype == torch.uint8
         assert frame.image.shape == (3, 24, 32)
         assert (frame.image.int() - int(image[0, 0, 0])).abs().max() <= 2
+
+
+@pytest.mark.parametrize(("cosine", "sine", "turns"), [(0, 1, 3), (-1, 0, 2), (0, -1, 1)])
+def test_rotation_noted_in_the_file_is_applied(tmp_path, write_video, note_rotation, cosine, sine, turns):
+    frames = np.zeros((2, 32, 48, 3), np.uint8)
+    frames[:, :16, :16] = 200
+    upright = write_video(tmp_path / "upright.mp4", frames, "libx264")
+    turned = note_rotation(upright, tmp_path / "turned.mp4", cosine, sine)
+    for first, second in zip(open_source(str(upright)), open_source(str(turned)), strict=True):
+        assert torch.equal(second.image, torch.rot90(first.image, turns, dims=(-2, -1)))
 
 
 def test_folder_in_the_order_of_its_numbers(frame_folder, images):

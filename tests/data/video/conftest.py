@@ -1,7 +1,5 @@
 """Tiny videos, encoded on the spot; the fixtures give the functions that make them."""
 
-from pathlib import Path
-
 import av
 import numpy as np
 import pytest
@@ -27,30 +25,6 @@ def shown_numbers():
 
 
 @pytest.fixture(scope="session")
-def write_video():
-    """Encode frames as a file; `jump` (after, by) leaves out time stamps, so that the rate is not constant."""
-
-    def write(path, frames, codec="libvpx-vp9", jump=None, key_every=None):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with av.open(str(path), "w") as container:
-            stream = container.add_stream(codec, rate=12, options={"crf": "4", "b": "0", "cpu-used": "8"})
-            stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
-            stream.codec_context.thread_count = 1
-            if codec == "mpeg4":
-                stream.codec_context.qmin, stream.codec_context.qmax = 1, 2
-            if key_every is not None:
-                stream.codec_context.gop_size = key_every
-            for number, array in enumerate(frames):
-                frame = av.VideoFrame.from_ndarray(array, format="rgb24")
-                frame.pts = number if jump is None or number <= jump[0] else number + jump[1]
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode())
-        return Path(path)
-
-    return write
-
-
-@pytest.fixture(scope="session")
 def write_folder():
     """Write frames as a folder of images."""
 
@@ -58,6 +32,25 @@ def write_folder():
         path.mkdir(parents=True)
         for number, frame in enumerate(frames, start=1):
             Image.fromarray(frame).save(path / name.format(number), quality=95)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def damaged_video(write_video):
+    """Write ten noisy frames, the first alone a key frame, as MPEG-4, with zeros for forty bytes inside of frame 6."""
+
+    def write(path):
+        generator = np.random.default_rng(0)
+        still, noise = (generator.integers(0, 32, (number, 32, 48, 3), dtype=np.uint8) for number in (1, 10))
+        write_video(path, still + noise, "mpeg4")
+        content = bytearray(path.read_bytes())
+        with av.open(str(path)) as container:
+            packet = [packet for packet in container.demux(video=0) if packet.size][6]
+        middle = packet.pos + packet.size // 2
+        content[middle : middle + 40] = bytes(40)
+        path.write_bytes(content)
         return path
 
     return write

@@ -6,7 +6,9 @@ SIZES = {"resize": 32, "crop": 16, "eval_crop": 16}
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_one_pass_collects_every_problem(tmp_path, numbered_frames, write_folder, write_video, num_workers):
+def test_one_pass_collects_every_problem(
+    tmp_path, numbered_frames, write_folder, write_video, damaged_video, num_workers
+):
     frames = numbered_frames(12)
     for name in ("train/a/good", "train/a/gap", "val/b/good", "val/b/short"):
         write_folder(tmp_path / name, frames[:6] if "short" in name else frames)
@@ -15,18 +17,26 @@ def test_one_pass_collects_every_problem(tmp_path, numbered_frames, write_folder
     video.write_bytes(video.read_bytes()[:-60])
     write_video(tmp_path / "train/b/good.webm", frames)
     (tmp_path / "val/b/empty.mp4").touch()
+    damaged_video(tmp_path / "val/b/damaged.avi")
     data = VideoFolderDataModule(
         str(tmp_path / "train"), str(tmp_path / "val"), num_frames=4, sampling="dense", stride=3, **SIZES
     )
     report = check_videos(data, num_workers)
-    assert report.num_videos == {"train": 4, "val": 3}  # testing and prediction are on the same files
+    assert report.num_videos == {"train": 4, "val": 4}  # testing and prediction are on the same files
     found = {(problem.split, problem.id): problem.reason for problem in report.problems}
-    assert found.keys() == {("train", "a/gap"), ("train", "b/cut.webm"), ("val", "b/short"), ("val", "b/empty.mp4")}
+    assert found.keys() == {
+        ("train", "a/gap"),
+        ("train", "b/cut.webm"),
+        ("val", "b/short"),
+        ("val", "b/empty.mp4"),
+        ("val", "b/damaged.avi"),
+    }
     assert f"{tmp_path}/val/b/short to have at least 10 frames (got 6)" in found["val", "b/short"]
     assert f"{tmp_path}/train/a/gap to hold all frames 1 to 12 (got none for [4])" in found["train", "a/gap"]
+    assert f"{tmp_path}/val/b/damaged.avi to be a whole video (frame 6 is damaged)" in found["val", "b/damaged.avi"]
     shown = str(report).splitlines()
-    assert len(shown) == 6
-    assert shown[-2:] == ["train: 4 videos, 2 of them cannot be used", "val: 3 videos, 2 of them cannot be used"]
+    assert len(shown) == 7
+    assert shown[-2:] == ["train: 4 videos, 2 of them cannot be used", "val: 4 videos, 3 of them cannot be used"]
 
 
 def test_written_scenes_are_whole(scene_root):

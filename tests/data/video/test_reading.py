@@ -1,5 +1,4 @@
 import pickle
-import struct
 
 import av
 import numpy as np
@@ -8,6 +7,7 @@ import torch
 from PIL import Image
 
 from data.video import VideoError, open_video
+from data.video.pyav_file import PyAVFile
 
 DECODERS = ["pyav", "torchcodec"]
 
@@ -26,15 +26,18 @@ def files(tmp_path_factory, numbered_frames, write_video, write_folder):
         "vp9 with key frames": write_video(root / "c.webm", frames, key_every=8),
         "h264 with B-frames": write_video(root / "d.mp4", frames, "libx264", key_every=10),
         "mpeg4": write_video(root / "e.avi", frames, "mpeg4", key_every=5),
-        "folder": write_folder(root / "f", frames),
+        "h264 in an MPEG stream": write_video(root / "f.mts", frames, "libx264", key_every=10),
+        "folder": write_folder(root / "g", frames),
     }
 
 
-KINDS = ["vp9", "vp9 of varying rate", "vp9 with key frames", "h264 with B-frames", "mpeg4", "folder"]
+TORCHCODEC_KINDS = ["vp9", "vp9 of varying rate", "vp9 with key frames", "h264 with B-frames"]
+KINDS = [*TORCHCODEC_KINDS, "mpeg4", "h264 in an MPEG stream", "folder"]
 
 
-@pytest.mark.parametrize("decoder", DECODERS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "decoder"), [*((kind, "pyav") for kind in KINDS), *((kind, "torchcodec") for kind in TORCHCODEC_KINDS)]
+)
 def test_frames_are_those_asked_for(files, shown_numbers, kind, decoder):
     needs(decoder)
     with open_video(files[kind], decoder) as video:
@@ -45,7 +48,7 @@ def test_frames_are_those_asked_for(files, shown_numbers, kind, decoder):
             assert shown_numbers(frames) == indices
 
 
-@pytest.mark.parametrize("kind", KINDS[:-1])
+@pytest.mark.parametrize("kind", TORCHCODEC_KINDS)
 def test_torchcodec_gives_the_frames_of_pyav(files, kind):
     needs("torchcodec")
     indices = [0, 5, 6, 29]
@@ -53,19 +56,26 @@ def test_torchcodec_gives_the_frames_of_pyav(files, kind):
         torch.testing.assert_close(first.read(indices), second.read(indices), atol=2, rtol=0)
 
 
+@pytest.mark.parametrize("kind", ["mpeg4", "h264 in an MPEG stream"])
+def test_containers_that_torchcodec_gets_wrong_are_decoded_with_pyav(files, monkeypatch, kind):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)  # as if it were installed
+    with open_video(files[kind]) as video:
+        assert isinstance(video, PyAVFile)
+    with pytest.raises(
+        VideoError, match=rf"Expected {files[kind]} to be one of .3gp, .* since 'decoder' is 'torchcodec'"
+    ):
+        open_video(files[kind], "torchcodec")
+
+
 @pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize(("cosine", "sine", "turns"), [(0, 1, 3), (-1, 0, 2), (0, -1, 1)])
-def test_rotation_noted_in_the_file_is_applied(tmp_path, write_video, decoder, cosine, sine, turns):
+def test_rotation_noted_in_the_file_is_applied(tmp_path, write_video, note_rotation, decoder, cosine, sine, turns):
     needs(decoder)
     frames = np.zeros((2, 32, 48, 3), np.uint8)
     frames[:, :16, :16] = 200
     path = write_video(tmp_path / "upright.mp4", frames, "libx264")
-    content = bytearray(path.read_bytes())
-    place = content.index(b"tkhd") + 44  # the display matrix in the header of the track
-    matrix = [cosine, sine, 0, -sine, cosine, 0]
-    content[place : place + 24] = struct.pack(">6i", *(value << 16 for value in matrix))
-    (tmp_path / "turned.mp4").write_bytes(content)
-    with open_video(path, decoder) as upright, open_video(tmp_path / "turned.mp4", decoder) as turned:
+    turned_path = note_rotation(path, tmp_path / "turned.mp4", cosine, sine)
+    with open_video(path, decoder) as upright, open_video(turned_path, decoder) as turned:
         assert torch.equal(turned.read([1]), torch.rot90(upright.read([1]), turns, dims=(-2, -1)))
 
 
@@ -129,6 +139,15 @@ def test_damage_inside_is_found_when_the_frame_is_wanted(files, tmp_path):
         video.read(range(30))
 
 
+def test_damage_that_the_codec_guesses_over_is_named(tmp_path, damaged_video):
+    path = damaged_video(tmp_path / "damaged.avi")
+    with open_video(path, "pyav") as video:
+        assert video.read(range(6)).shape == (6, 3, 32, 48)
+        for indices in ([6], [9]):
+            with pytest.raises(VideoError, match=rf"Expected {path} to be a whole video \(frame 6 is damaged\)"):
+                video.read(indices)
+
+
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_missing_empty_and_foreign_files_are_named(tmp_path, decoder):
     needs(decoder)
@@ -153,6 +172,8 @@ def test_folders_that_are_no_video(tmp_path, numbered_frames, write_folder):
     (tmp_path / "empty").mkdir()
     gap = write_folder(tmp_path / "gap", numbered_frames(4))
     (gap / "00003.jpg").unlink()
+    times = write_folder(tmp_path / "times", numbered_frames(1), name="{:019d}.jpg")
+    (times / "1700000000000000000.jpg").touch()  # nanoseconds: no list of all numbers between would fit in memory
     twice = write_folder(tmp_path / "twice", numbered_frames(2))
     (twice / "2.png").write_bytes((twice / "00002.jpg").read_bytes())
     unnumbered = write_folder(tmp_path / "unnumbered", numbered_frames(2))
@@ -160,6 +181,7 @@ def test_folders_that_are_no_video(tmp_path, numbered_frames, write_folder):
     for name, message in {
         "empty": r"empty to hold frames, .* \(got none\)",
         "gap": r"gap to hold all frames 1 to 4 \(got none for \[3\]\)",
+        "times": r"times to hold all frames 1 to 17.* \(got none for \[2, 3, 4, 5, 6, 7, 8, 9, 10, 11\]\)",
         "twice": r"one frame 2 in .*twice \(got two\)",
         "unnumbered": r"unnumbered to be numbered, as in 00001.jpg \(got cover.jpg\)",
     }.items():

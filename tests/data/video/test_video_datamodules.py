@@ -85,6 +85,16 @@ def test_folders(tmp_path, numbered_frames, write_folder):
     assert VideoFolderDataModule(**data.hparams).num_frames == 4
 
 
+def test_class_without_a_video_to_train_on_is_named(tmp_path, numbered_frames, write_folder):
+    for name in ("train/a/1", "val/a/1"):
+        write_folder(tmp_path / name, numbered_frames(5))
+    (tmp_path / "train/b").mkdir()
+    data = VideoFolderDataModule(str(tmp_path / "train"), str(tmp_path / "val"), **SMALL)
+    assert data.videos("val").labels == [0]
+    with pytest.raises(ValueError, match=r"Expected .*train to hold videos of every class \(got none of \['b'\]\)"):
+        data.setup("fit")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -6,7 +6,7 @@ from data.video import UNLABELLED, read_video_folder, read_video_folder_classes
 @pytest.fixture
 def root(tmp_path, numbered_frames, write_folder):
     write_folder(tmp_path / "jump" / "frames", numbered_frames(2))
-    for name in ("jump/b.mp4", "jump/notes.txt", "clap/c.webm", "clap/.hidden.mp4"):
+    for name in ("jump/b.mp4", "jump/notes.txt", "clap/c.webm", "clap/.DS_Store", "clap/Thumbs.db"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "readme.txt").touch()
@@ -42,6 +42,7 @@ def test_wrong_layouts_are_named(root, tmp_path):
         read_video_folder(tmp_path / "nowhere", ["a"])
     with pytest.raises(ValueError, match=r"to be among \['clap'\] \(got \['jump'\]\)"):
         read_video_folder(root, ["clap"])
+    (root / "jump/b.mp4").unlink()
     with pytest.raises(ValueError, match=r"frames of a video in a folder of its own \(got the image .*0000\d.jpg\)"):
         read_video_folder(root / "jump", ["frames"])
     (root / "bad.csv").write_text("a,b\n1,2\n")
@@ -52,3 +53,19 @@ def test_wrong_layouts_are_named(root, tmp_path):
         read_video_folder_classes(root / "empty")
     with pytest.raises(ValueError, match=r"empty to hold videos in folders named after their classes \(got none\)"):
         read_video_folder(root / "empty", ["a"])
+
+
+@pytest.mark.parametrize("suffix", [".flv", ".3gp", ".ts", ".MTS", ".gif"])
+def test_videos_of_cameras_and_old_sites_are_found(root, suffix):
+    (root / f"clap/a{suffix}").touch()
+    assert read_video_folder(root, ["clap", "jump"]).ids[0] == f"clap/a{suffix}"
+
+
+def test_file_that_is_no_video_is_named(root):
+    (root / "clap/d.mp4.part").touch()
+    with pytest.raises(ValueError, match=r"Expected .*clap to hold videos \(.* alone \(got \['d.mp4.part'\]\)"):
+        read_video_folder(root, ["clap", "jump"])
+    (root / "e.mov").touch()
+    for read in (read_video_folder_classes, lambda source: read_video_folder(source, ["clap", "jump"])):
+        with pytest.raises(ValueError, match=r"as <class>/<video> \(got the video .*e.mov beside the classes\)"):
+            read(root)
