@@ -1,7 +1,7 @@
 """Which nodes of which frames decided the class."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -11,11 +11,13 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor, nn
+from torch_geometric.data import Data
 
+from rstg_pyg.models import VideoClassifier
 from rstg_pyg.nn import RSTG
 from rstg_pyg.viz.canvas import chosen_frames, frames_of, regions_of, show_frame
 from rstg_pyg.viz.evaluation import evaluation_mode
-from rstg_pyg.viz.record import as_record, the_graph
+from rstg_pyg.viz.record import as_record, first_frames, the_graph
 
 Method = Literal["gradient_x_input", "integrated_gradients"]
 METHODS = ("gradient_x_input", "integrated_gradients")
@@ -58,23 +60,23 @@ def node_attribution(
     """
     if method not in METHODS:
         raise ValueError(f"Expected 'method' to be one of {list(METHODS)} (got {method!r})")
-    attribute = _gradient_x_input if method == "gradient_x_input" else _integrated_gradients(num_steps)
     rstg = the_graph(model)
+    behind_backbone = isinstance(model, VideoClassifier) and rstg in model.graph.modules()
+    at_once = num_steps if behind_backbone else 1
+    attribute = _gradient_x_input if method == "gradient_x_input" else _integrated_gradients(num_steps, at_once)
     # cuDNN has no backward pass for a recurrent cell in evaluation mode.
     with evaluation_mode(model), torch.backends.cudnn.flags(enabled=False):
         nodes, logits = _run(model, rstg, video)
-        classes = _checked_classes(target, logits)
+        attributions = []
         # Clip by clip: any number of versions of its nodes then shares one run of the backbone.
-        return torch.cat(
-            [
-                attribute(partial(_logit_of_nodes, model, rstg, video[b : b + 1], classes[b]), nodes[b : b + 1])
-                for b in range(len(nodes))
-            ]
-        )
+        for b, label in enumerate(_checked_classes(target, logits)):
+            with _logit_of_nodes(model, rstg, video[b : b + 1], label) as logit:
+                attributions.append(attribute(logit, nodes[b : b + 1]))
+    return torch.cat(attributions)
 
 
 def draw_attribution(
-    source: Tensor,
+    source: Tensor | Data,
     model: nn.Module,
     target: int | None = None,
     *,
@@ -88,7 +90,8 @@ def draw_attribution(
     each frame over its nodes.
 
     Args:
-        source: A clip ``[T, 1 or 3, H, W]`` in [0, 1].
+        source: A clip ``[T, 1 or 3, H, W]`` in [0, 1], or data with one as ``video``. A record does not do: the model
+            runs anew.
         model: Video → logits, with one graph over a :class:`rstg_pyg.GridPyramid` inside.
         target: The class; None takes the one that the model says.
         method: See :func:`node_attribution`.
@@ -96,14 +99,18 @@ def draw_attribution(
         title: Title of the figure.
 
     Raises:
-        ValueError: If ``source`` is no clip, or as in :func:`node_attribution`.
+        ValueError: If ``source`` is no clip and has none, or as in :func:`node_attribution`.
     """
-    if not isinstance(source, Tensor) or source.dim() != 4:
-        got = list(source.shape) if isinstance(source, Tensor) else type(source).__name__
-        raise ValueError(f"Expected 'source' to be a clip [T, channels, H, W] (got {got})")
-    attribution = node_attribution(model, source[None], target, method)[0].float().cpu()
-    rec = as_record(source, model)
-    rec.video = source[None].detach().cpu()
+    clip = source.get("video") if isinstance(source, Data) else source
+    if not isinstance(clip, Tensor) or clip.dim() != 4:
+        got = list(clip.shape) if isinstance(clip, Tensor) else source if isinstance(source, Data) else type(source)
+        raise ValueError(
+            f"Expected 'source' to be a clip [T, channels, H, W], or a Data with one as 'video' (got {got})"
+        )
+    attribution = node_attribution(model, clip[None], target, method)[0].float().cpu()
+    rec = as_record(clip, model)
+    if rec.video is None:
+        rec.video = first_frames(clip[None].detach().cpu(), len(attribution))
     video, (box, scale) = frames_of(rec, 0), regions_of(rec)
     shown = chosen_frames(frames, len(video))
     height, width = video.shape[-2:]
@@ -161,15 +168,25 @@ def _run(model: nn.Module, rstg: RSTG, video: Tensor) -> tuple[Tensor, Tensor]:
     return seen[0], logits
 
 
-def _logit_of_nodes(model: nn.Module, rstg: RSTG, clip: Tensor, label: int, nodes: Tensor) -> Tensor:
-    """Logit ``[S]`` of a class, of a clip ``[1, ...]`` with other nodes ``[S, T, N, C]``."""
+@contextmanager
+def _logit_of_nodes(model: nn.Module, rstg: RSTG, clip: Tensor, label: int) -> Iterator[Callable[[Tensor], Tensor]]:
+    """A function from nodes ``[S, T, N, C]`` to the logit ``[S]`` of a class, of a clip ``[1, ...]`` with these nodes.
+
+    Its backward pass belongs into the block, too: gradient checkpointing runs the graph again there.
+    """
+    nodes: Tensor
 
     def put_in(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return ((nodes, *args[1:]), kwargs) if args else ((), kwargs | {"x": nodes})
 
+    def logit(given: Tensor) -> Tensor:
+        nonlocal nodes
+        nodes = given
+        return model(clip)[:, label]
+
     handle = rstg.register_forward_pre_hook(put_in, with_kwargs=True)
     try:
-        return model(clip)[:, label]
+        yield logit
     finally:
         handle.remove()
 
@@ -181,14 +198,16 @@ def _gradient_x_input(logit: Callable[[Tensor], Tensor], nodes: Tensor) -> Tenso
     return (gradient * nodes).sum(dim=-1).detach()
 
 
-def _integrated_gradients(num_steps: int) -> Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]:
+def _integrated_gradients(num_steps: int, at_once: int) -> Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]:
+    """With ``at_once`` versions of the nodes in a batch: where what is around the graph takes one clip, one."""
     try:
         from captum.attr import IntegratedGradients
     except ImportError as error:
         raise ImportError("method='integrated_gradients' needs captum: pip install rstg-pyg[explain]") from error
 
     def attribute(logit: Callable[[Tensor], Tensor], nodes: Tensor) -> Tensor:
-        return IntegratedGradients(logit).attribute(nodes, n_steps=num_steps).sum(dim=-1).detach()
+        along_the_way = IntegratedGradients(logit).attribute(nodes, n_steps=num_steps, internal_batch_size=at_once)
+        return along_the_way.sum(dim=-1).detach()
 
     return attribute
 

@@ -112,7 +112,7 @@ def record(model: nn.Module, class_names: Sequence[str] | None = None) -> Iterat
     def write_scores(classifier: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], _: Any) -> None:
         assert isinstance(classifier, VideoClassifier)
         video = (args[0] if args else kwargs["video"]).detach().cpu()
-        rec.video = video[:, :: max(1, video.size(1) // recorder.num_frames)][:, : recorder.num_frames]
+        rec.video = first_frames(video, recorder.num_frames)
         rec.scores, rec.class_names = recorder.scores(classifier)
 
     handles = [*recorder.attach(), recorder.rstg.register_forward_hook(write_graph)]
@@ -161,6 +161,11 @@ def as_record(source: Record | Tensor | Data, model: nn.Module | None = None) ->
     rec.box, rec.scale = source.get("box"), source.get("scale")
     rec.video = None if "video" not in source else source.video[None]
     return rec
+
+
+def first_frames(video: Tensor, num_steps: int) -> Tensor:
+    """The first of the frames behind each step of a graph: ``[B, T, ...]`` → ``[B, num_steps, ...]``."""
+    return video[:, :: max(1, video.size(1) // num_steps)][:, :num_steps]
 
 
 def the_graph(model: nn.Module) -> RSTG:
