@@ -13,7 +13,8 @@ class AttentionFigure(Callback):
     """Draws a clip of the first test batch with the attention of its graph as ``attention.png``, and to TensorBoard.
 
     The clip is the first one classified right, or the first of all. Behind a backbone that pools over time each step of
-    the graph shows the middle one of its frames. Networks without messages are left alone.
+    the graph shows the first of its frames. The graph is ``network.graph``, whatever others are in the backbone;
+    networks without one, or without messages in it, are left alone.
     """
 
     def on_test_batch_end(
@@ -27,21 +28,22 @@ class AttentionFigure(Callback):
     ) -> None:
         """Draw the figure after the first batch."""
         network = getattr(pl_module, "network", None)
-        has_graph = hasattr(getattr(network, "graph", None), "pyramid")
-        if batch_idx > 0 or dataloader_idx > 0 or trainer.fast_dev_run or not has_graph:
+        graph = getattr(network, "graph", None)
+        if batch_idx > 0 or dataloader_idx > 0 or trainer.fast_dev_run or not hasattr(graph, "pyramid"):
             return
         folder = run_folder(trainer)
         if not trainer.is_global_zero:
             return
         from rstg_pyg.viz import draw_attention, record
+        from rstg_pyg.viz.record import first_frames
 
         video, label = batch
         video = to_unit_range(video[:, 0] if video.dim() == 6 else video)  # of several views the first, the centre one
-        with trainer.precision_plugin.forward_context(), record(network) as rec:
+        with trainer.precision_plugin.forward_context(), record(graph) as rec:
             logits = network(video)
-        if rec.attention.size(2) == 0:
+        if rec.attention.numel() == 0:
             return
-        rec.video = rec.video[:, _middle_frames(rec.video.size(1), rec.attention.size(1))]
+        rec.video = first_frames(video.cpu(), rec.attention.size(1))
         predicted = logits.argmax(dim=-1)
         clip = int((predicted == label).int().argmax())
         names = getattr(trainer.datamodule, "class_names", range(logits.size(-1)))
@@ -51,8 +53,3 @@ class AttentionFigure(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_figure("test/attention", figure, trainer.global_step)
-
-
-def _middle_frames(num_frames: int, num_steps: int) -> list[int]:
-    """The middle frame of each of as many equal parts of a clip as the graph has steps."""
-    return [(2 * step + 1) * num_frames // (2 * num_steps) for step in range(num_steps)]

@@ -53,11 +53,13 @@ def some_iterations(per_iteration: Tensor, iteration: int | None) -> Tensor:
     """``[T, E]`` of ``[T, K, E]``: one iteration, or the mean of all.
 
     Raises:
-        ValueError: If there are none, or not that one.
+        ValueError: If there are none, or not that one, or no edges.
     """
-    num_iterations = per_iteration.size(1)
-    if num_iterations == 0:
-        raise ValueError("Expected a graph that sends messages (got K = 0 space stages)")
+    _, num_iterations, num_edges = per_iteration.shape
+    if num_iterations == 0 or num_edges == 0:
+        raise ValueError(
+            f"Expected a graph that sends messages (got K = {num_iterations} space stages and E = {num_edges} edges)"
+        )
     if iteration is None:
         return per_iteration.mean(dim=1)
     if not 0 <= iteration < num_iterations:

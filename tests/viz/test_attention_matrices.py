@@ -29,5 +29,5 @@ def test_a_scale_with_both_signs_is_balanced(rec):
 
 
 def test_graph_without_messages_is_an_error(rec):
-    with pytest.raises(ValueError, match=r"\(got K = 0 space stages\)"):
+    with pytest.raises(ValueError, match=r"\(got K = 0 space stages and E = 16 edges\)"):
         draw_attention_matrices(dataclasses.replace(rec, attention=rec.attention[:, :, :0]))
