@@ -43,6 +43,9 @@ class VideoClassification(LightningModule):
             :class:`rstg_pyg.models.TorchvisionBackbone` what :func:`rstg_pyg.models.load_pretrained` takes.
         network_weights: The same with weights for all of ``network``, such as a run with fewer digits.
         freeze_backbone: Whether ``network.backbone`` stays as it is.
+
+    Raises:
+        ValueError: If ``backbone_weights`` or ``freeze_backbone`` is given for a network without ``backbone``.
     """
 
     def __init__(
@@ -56,6 +59,14 @@ class VideoClassification(LightningModule):
         freeze_backbone: bool = False,
     ) -> None:
         super().__init__()
+        for name, wants_backbone in (
+            ("backbone_weights", backbone_weights is not None),
+            ("freeze_backbone", freeze_backbone),
+        ):
+            if wants_backbone and not hasattr(network, "backbone"):
+                raise ValueError(
+                    f"Expected 'network' to have a 'backbone' where '{name}' is given (got {type(network).__name__})"
+                )
         # The CLI gives the plain configuration of what is injected; objects given in Python are not to be pickled.
         injected = [] if _given_hyperparameters.get() else ["network", "optimizer", "scheduler"]
         self.save_hyperparameters(ignore=injected)
@@ -80,13 +91,11 @@ class VideoClassification(LightningModule):
         """Load the weights to start from where a fit starts from scratch."""
         if stage != "fit" or self.trainer.ckpt_path is not None:
             return
-        for name, module, prefixes in (
-            ("backbone_weights", self.network.backbone, BACKBONE_PREFIXES),
-            ("network_weights", self.network, NETWORK_PREFIXES),
-        ):
+        for name, prefixes in (("backbone_weights", BACKBONE_PREFIXES), ("network_weights", NETWORK_PREFIXES)):
             path = getattr(self, name)
             if path is None:
                 continue
+            module = self.network.backbone if name == "backbone_weights" else self.network
             if isinstance(module, InflatedResNet | TorchvisionBackbone):
                 rank_zero_info(str(load_pretrained(module, path)))
             else:
