@@ -1,6 +1,7 @@
 """Training and testing a network that classifies videos."""
 
 from collections import deque
+from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
@@ -13,6 +14,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from lightning_modules.batch_checks import check_images, check_labels, check_loss, to_unit_range
+from lightning_modules.data_description import DATA_DESCRIPTION, describe_data, missing_attributes
 from lightning_modules.optimization import configure_optimizers, set_fit_length
 from lightning_modules.pretrained_weights import NETWORK_PREFIXES, load_weights
 from rstg_pyg.models import InflatedResNet, TorchvisionBackbone, load_pretrained
@@ -141,6 +143,12 @@ class VideoClassification(LightningModule):
         if not self.trainer.predicting:  # what is to be predicted may have no label
             check_labels(label, self.num_classes)
         return batch
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what the data module says of its videos, if it does: whoever uses the checkpoint may not have them."""
+        data = self.trainer.datamodule
+        if not missing_attributes(data):
+            checkpoint[DATA_DESCRIPTION] = describe_data(data)
 
     def on_train_start(self) -> None:
         """Tell the schedule how long the fit is."""

@@ -107,6 +107,7 @@ def test_weights_that_do_not_come_back_are_an_error(fitted, tmp_path, monkeypatc
         {"hyper_parameters": {"num_classes": 4}, "datamodule_hyper_parameters": {}},  # made in Python
         {"hyper_parameters": {"backbone": {}, "num_classes": 10}, "datamodule_hyper_parameters": {}},  # pre-training
         {"hyper_parameters": {"network": {}}},
+        {"hyper_parameters": {"num_classes": 4}, "data_description": {"class_names": ["a"]}},
     ],
 )
 def test_checkpoint_that_does_not_say_what_it_is(tmp_path, checkpoint):
