@@ -7,6 +7,7 @@ import torch
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.cli import instantiate_module
 
+from lightning_modules.data_description import DATA_DESCRIPTION, describe_data
 from lightning_modules.video_classification import VideoClassification
 from rstg_pyg import VideoClassifier
 
@@ -45,34 +46,30 @@ def load_trained(ckpt_path: Path) -> VideoClassifier:
 
 
 def read_description(ckpt_path: Path) -> dict[str, Any]:
-    """What :meth:`rstg_pyg.VideoClassifier.from_config` needs, from the hyper-parameters in a checkpoint.
+    """What :meth:`rstg_pyg.VideoClassifier.from_config` needs, from a checkpoint.
 
-    The network's are there with all links resolved; class names and input are those of its data module.
+    The network is that of the hyper-parameters, which have all links resolved. A checkpoint also holds the class names
+    and the input; for one that was written when they did not, the data module is asked, and its data have to be there.
 
     Raises:
-        ValueError: If the checkpoint was not written by ``main.py fit`` of a video classifier, or the data module does
-            not say its class names, channels, frames and frame size.
+        ValueError: If the checkpoint was not written by ``main.py fit`` of a video classifier, or does not hold class
+            names and input and the data module cannot say them.
     """
     checkpoint = torch.load(ckpt_path, map_location="cpu", mmap=True, weights_only=True)
     network = checkpoint.get("hyper_parameters", {}).get("network")
-    arguments = checkpoint.get("datamodule_hyper_parameters")
-    if network is None or arguments is None:
+    arguments, described = checkpoint.get("datamodule_hyper_parameters"), checkpoint.get(DATA_DESCRIPTION)
+    if network is None or (arguments is None and described is None):
         raise ValueError(
             "Expected 'ckpt_path' to be the checkpoint of a video classifier that main.py fit trained "
             f"(got '{ckpt_path}', which does not say what its network and data were)"
         )
-    arguments = {name: value for name, value in arguments.items() if name != "_instantiator"}
-    data = instantiate_module(LightningDataModule, arguments)
-    missing = [name for name in ("class_names", "channels", "num_frames", "frame_size") if not hasattr(data, name)]
-    if missing:
-        raise ValueError(f"Expected the data module {type(data).__name__} to have {missing} (got none)")
-    return {
-        "network": network,
-        "class_names": data.class_names,
-        "input": {
-            "channels": data.channels,
-            "num_frames": data.num_frames,
-            "frame_size": [data.frame_size, data.frame_size],
-            "value_range": [0.0, 1.0],
-        },
-    }
+    if described is None:
+        arguments = {name: value for name, value in arguments.items() if name != "_instantiator"}
+        try:
+            described = describe_data(instantiate_module(LightningDataModule, arguments))
+        except FileNotFoundError as error:
+            raise ValueError(
+                "Expected 'ckpt_path' to be a checkpoint that holds the names of its classes, or its training data to "
+                f"be where they were (got '{ckpt_path}' without them, and of the data: {error})"
+            ) from error
+    return {"network": network, **described}

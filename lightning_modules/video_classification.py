@@ -1,6 +1,7 @@
 """Training and testing a network that classifies videos."""
 
 from collections import deque
+from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
@@ -13,6 +14,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from lightning_modules.batch_checks import check_images, check_labels, check_loss, to_unit_range
+from lightning_modules.data_description import DATA_DESCRIPTION, describe_data, missing_attributes
 from lightning_modules.optimization import configure_optimizers, set_fit_length
 from lightning_modules.pretrained_weights import NETWORK_PREFIXES, load_weights
 from rstg_pyg.models import InflatedResNet, TorchvisionBackbone, load_pretrained
@@ -43,6 +45,9 @@ class VideoClassification(LightningModule):
             :class:`rstg_pyg.models.TorchvisionBackbone` what :func:`rstg_pyg.models.load_pretrained` takes.
         network_weights: The same with weights for all of ``network``, such as a run with fewer digits.
         freeze_backbone: Whether ``network.backbone`` stays as it is.
+
+    Raises:
+        ValueError: If ``backbone_weights`` or ``freeze_backbone`` is given for a network without ``backbone``.
     """
 
     def __init__(
@@ -56,6 +61,14 @@ class VideoClassification(LightningModule):
         freeze_backbone: bool = False,
     ) -> None:
         super().__init__()
+        for name, wants_backbone in (
+            ("backbone_weights", backbone_weights is not None),
+            ("freeze_backbone", freeze_backbone),
+        ):
+            if wants_backbone and not hasattr(network, "backbone"):
+                raise ValueError(
+                    f"Expected 'network' to have a 'backbone' where '{name}' is given (got {type(network).__name__})"
+                )
         # The CLI gives the plain configuration of what is injected; objects given in Python are not to be pickled.
         injected = [] if _given_hyperparameters.get() else ["network", "optimizer", "scheduler"]
         self.save_hyperparameters(ignore=injected)
@@ -80,13 +93,11 @@ class VideoClassification(LightningModule):
         """Load the weights to start from where a fit starts from scratch."""
         if stage != "fit" or self.trainer.ckpt_path is not None:
             return
-        for name, module, prefixes in (
-            ("backbone_weights", self.network.backbone, BACKBONE_PREFIXES),
-            ("network_weights", self.network, NETWORK_PREFIXES),
-        ):
+        for name, prefixes in (("backbone_weights", BACKBONE_PREFIXES), ("network_weights", NETWORK_PREFIXES)):
             path = getattr(self, name)
             if path is None:
                 continue
+            module = self.network.backbone if name == "backbone_weights" else self.network
             if isinstance(module, InflatedResNet | TorchvisionBackbone):
                 rank_zero_info(str(load_pretrained(module, path)))
             else:
@@ -132,6 +143,12 @@ class VideoClassification(LightningModule):
         if not self.trainer.predicting:  # what is to be predicted may have no label
             check_labels(label, self.num_classes)
         return batch
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what the data module says of its videos, if it does: whoever uses the checkpoint may not have them."""
+        data = self.trainer.datamodule
+        if not missing_attributes(data):
+            checkpoint[DATA_DESCRIPTION] = describe_data(data)
 
     def on_train_start(self) -> None:
         """Tell the schedule how long the fit is."""

@@ -1,6 +1,7 @@
 """A classifier as a file for other programs."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from lightning_modules.trained_classifier import load_classifier
 from rstg_pyg.export import export_program, largest_difference, load_program, write_program
@@ -20,7 +21,8 @@ def export(format: Format, part: Part, out: Path, ckpt_path: Path | None = None,
             code for processors like this one.
         part: With clip, clips of the model's number of frames in, logits out. With step, a frame and the state in,
             logits and the next state out; zeros are the state before the first frame.
-        out: Where to write, .onnx for onnx and .pt2 otherwise; a file that is there is replaced.
+        out: Where to write, .onnx for onnx and .pt2 otherwise; a file that is there is replaced by one that
+            gave the logits.
         ckpt_path: Checkpoint of a video classifier that fit trained; this or pretrained.
         pretrained: A model that ships with the package, or a folder that save-pretrained wrote.
 
@@ -33,15 +35,17 @@ def export(format: Format, part: Part, out: Path, ckpt_path: Path | None = None,
     model = load_classifier(ckpt_path, pretrained)
     program = export_program(model, part)
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_program(program, out, format)
-
-    run = load_program(out, format)
-    difference = max(largest_difference(run, model, part, random_clips(model, count)) for count in (1, 3))
-    if not difference <= TOLERANCE:
-        raise RuntimeError(
-            f"Expected '{out}' to give the model's logits for random clips to {TOLERANCE:g} (got a difference of "
-            f"{difference:.2g})"
-        )
+    with TemporaryDirectory(dir=out.parent) as folder:
+        written = Path(folder, out.name)
+        write_program(program, written, format)
+        run = load_program(written, format)
+        difference = max(largest_difference(run, model, part, random_clips(model, count)) for count in (1, 3))
+        if not difference <= TOLERANCE:
+            raise RuntimeError(
+                f"Expected '{out}' to give the model's logits for random clips to {TOLERANCE:g} (got a difference of "
+                f"{difference:.2g}): nothing was written"
+            )
+        written.replace(out)
     frames, *frame = random_clips(model, 1).shape[1:]
     taken = f"[batch, {', '.join(map(str, [frames, *frame] if part == 'clip' else frame))}]"
     driven = f", driven over {frames} frames from a state of zeros" if part == "step" else ""

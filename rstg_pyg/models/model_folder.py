@@ -138,13 +138,7 @@ def write_folder(folder: str | Path, config: Mapping[str, Any], network: nn.Modu
     from safetensors.torch import save_file
 
     folder = Path(folder)
-    if card is not None:
-        if not Path(card).is_file():
-            raise FileNotFoundError(f"Expected 'card' to be a Markdown file (got '{card}', which is no file)")
-        if (folder / "README.md").exists():
-            raise FileExistsError(
-                f"Expected 'card' to be None where '{folder}' has a README.md, which stays as it is (got '{card}')"
-            )
+    check_card(card, folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
@@ -152,6 +146,18 @@ def write_folder(folder: str | Path, config: Mapping[str, Any], network: nn.Modu
     (folder / "config.json").write_text(text + "\n", encoding="utf-8")
     if card is not None:
         shutil.copyfile(card, folder / "README.md")
+
+
+def check_card(card: str | Path | None, folder: Path) -> None:
+    """Raise what :func:`write_folder` would for a model card."""
+    if card is None:
+        return
+    if not Path(card).is_file():
+        raise FileNotFoundError(f"Expected 'card' to be a Markdown file (got '{card}', which is no file)")
+    if (folder / "README.md").exists():
+        raise FileExistsError(
+            f"Expected 'card' to be None where '{folder}' has a README.md, which stays as it is (got '{card}')"
+        )
 
 
 def _file_in(folder: Path, name: str) -> Path:

@@ -26,8 +26,10 @@ def check_ready(model: VideoClassifier, frame: Tensor) -> None:
 
 
 def _reads_frames_alone(backbone: nn.Module, frame: Tensor) -> bool:
-    """Put the same frame between copies of itself and between others, and compare its features."""
-    between_others = torch.stack([1 - frame, frame, 1 - frame], dim=1)
+    """Put the same frame between copies of itself and between two others, and compare its features."""
+    generator = torch.Generator().manual_seed(0)  # any others do, but not some made of the frame, which may equal it
+    before, after = torch.rand(2, *frame.shape, generator=generator).to(frame)
+    between_others = torch.stack([before, frame, after], dim=1)
     features = backbone(torch.cat([frame[:, None].expand_as(between_others), between_others]))
     if features.size(1) != 3:
         return False

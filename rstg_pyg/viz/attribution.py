@@ -61,10 +61,9 @@ def node_attribution(
     if method not in METHODS:
         raise ValueError(f"Expected 'method' to be one of {list(METHODS)} (got {method!r})")
     rstg = the_graph(model)
-    attribute = _gradient_x_input
-    if method == "integrated_gradients":
-        behind_backbone = isinstance(model, VideoClassifier) and rstg in model.graph.modules()
-        attribute = _integrated_gradients(num_steps, at_once=num_steps if behind_backbone else 1)
+    behind_backbone = isinstance(model, VideoClassifier) and rstg in model.graph.modules()
+    at_once = num_steps if behind_backbone else 1
+    attribute = _gradient_x_input if method == "gradient_x_input" else _integrated_gradients(num_steps, at_once)
     # cuDNN has no backward pass for a recurrent cell in evaluation mode.
     with evaluation_mode(model), torch.backends.cudnn.flags(enabled=False):
         nodes, logits = _run(model, rstg, video)

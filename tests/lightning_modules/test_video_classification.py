@@ -177,6 +177,17 @@ def test_frozen_backbone_takes_its_weights_and_keeps_them(tmp_path, caplog):
     assert not torch.equal(module.network.head[-1].weight, head)
 
 
+def test_network_without_a_backbone(tmp_path):
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(2 * 24 * 24, CLASSES))
+    before = plain[1].weight.clone()
+    fit(VideoClassification(plain, CLASSES), tmp_path)
+    assert not torch.equal(plain[1].weight, before)
+    for name, value in (("backbone_weights", "some.safetensors"), ("freeze_backbone", True)):
+        message = rf"Expected 'network' to have a 'backbone' where '{name}' is given \(got Sequential\)"
+        with pytest.raises(ValueError, match=message):
+            VideoClassification(plain, CLASSES, **{name: value})
+
+
 def test_backbone_is_read_from_a_checkpoint_of_ours(tmp_path):
     module = VideoClassification(network(), CLASSES)
     fit(module, tmp_path).save_checkpoint(tmp_path / "module.ckpt")

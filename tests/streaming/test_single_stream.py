@@ -10,6 +10,13 @@ from rstg_pyg.models import ClassifierHead, GlobalAveragePool, MeanPoolLSTM, Sma
 from rstg_pyg.nn import RSTGToVec
 
 
+class AroundDifference(torch.nn.Module):
+    """A frame, and how much the one after it differs from the one before."""
+
+    def forward(self, video):
+        return video + video.roll(-1, dims=1) - video.roll(1, dims=1)
+
+
 def test_scores_after_every_frame_are_those_of_the_clip_that_ends_there(model, video):
     scores = list(stream(model, video))
     assert len(scores) == 7
@@ -114,8 +121,14 @@ def test_models_that_would_not_give_the_clips_scores(make_classifier, video):
         next(stream(make_classifier().train(), video))
     graph = RSTGToVec(channels=4, node_channels=4)
     i3d = VideoClassifier(SmallI3D(1, widths=(4, 4), blocks=(1, 1)), graph, ClassifierHead(4, 3)).eval()
-    with pytest.raises(ValueError, match=r"reads every frame by itself \(got a SmallI3D, whose features"):
-        next(stream(i3d, torch.rand(2, 1, 32, 32)))
+    random_state = torch.get_rng_state()
+    for frame in (torch.linspace(0, 1, 32).expand(1, 32, 32), torch.full((1, 32, 32), 0.5), torch.zeros(1, 32, 32)):
+        with pytest.raises(ValueError, match=r"reads every frame by itself \(got a SmallI3D, whose features"):
+            next(stream(i3d, [frame]))
+    i3d.backbone = AroundDifference()
+    with pytest.raises(ValueError, match=r"reads every frame by itself \(got a AroundDifference, whose features"):
+        next(stream(i3d, [frame]))
+    assert torch.equal(torch.get_rng_state(), random_state)
     pooled = VideoClassifier(SmallCNN(1, widths=(2, 4)), GlobalAveragePool(), ClassifierHead(4, 3)).eval()
     with pytest.raises(ValueError, match=r"Expected 'graph' to have a method 'step'.*\(got GlobalAveragePool\)"):
         next(stream(pooled, torch.rand(2, 1, 8, 8)))

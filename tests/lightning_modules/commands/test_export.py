@@ -1,4 +1,5 @@
 import re
+from contextlib import nullcontext
 
 import numpy as np
 import onnxruntime
@@ -47,12 +48,18 @@ def test_onnx_runtime_follows_a_video_with_nothing_but_the_file(folder, tmp_path
     torch.testing.assert_close(torch.from_numpy(logits), expected.detach())
 
 
-def test_file_that_says_something_else_is_an_error(folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize("right", [True, False])
+def test_file_that_is_there_is_replaced_by_one_that_says_the_same_alone(folder, tmp_path, monkeypatch, right):
+    run = VideoClassifier.from_pretrained(folder) if right else lambda clip: torch.zeros(len(clip), 2)
     monkeypatch.setattr(command, "export_program", lambda *_: None)
-    monkeypatch.setattr(command, "write_program", lambda *_: None)
-    monkeypatch.setattr(command, "load_program", lambda *_: lambda clip: torch.zeros(len(clip), 2))
-    with pytest.raises(RuntimeError, match=r"Expected '.*clip.pt2' to give the model's logits .* to 0.0001 \(got a"):
-        export("exported_program", "clip", tmp_path / "clip.pt2", pretrained=str(folder))
+    monkeypatch.setattr(command, "write_program", lambda _, path, *__: path.write_text("the new one"))
+    monkeypatch.setattr(command, "load_program", lambda *_: run)
+    path = tmp_path / "clip.pt2"
+    path.write_text("the earlier one")
+    message = r"Expected '.*clip.pt2' to give the model's logits .* to 0.0001 \(got a"
+    with nullcontext() if right else pytest.raises(RuntimeError, match=message):
+        export("exported_program", "clip", path, pretrained=str(folder))
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["the new one" if right else "the earlier one"]
 
 
 def test_arguments_that_do_not_fit(folder, tmp_path):

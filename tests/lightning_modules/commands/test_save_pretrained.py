@@ -80,6 +80,10 @@ def test_card_goes_along(fitted, tmp_path, capsys):
 def test_weights_that_do_not_come_back_are_an_error(fitted, tmp_path, monkeypatch):
     run, _ = fitted
     loaded = VideoClassifier.from_pretrained
+    files = [tmp_path / "model/config.json", tmp_path / "model/model.safetensors"]
+    files[0].parent.mkdir()
+    for file in files:
+        file.write_text("the earlier one")
 
     def damaged(folder):
         classifier = loaded(folder)
@@ -89,6 +93,11 @@ def test_weights_that_do_not_come_back_are_an_error(fitted, tmp_path, monkeypatc
     monkeypatch.setattr(VideoClassifier, "from_pretrained", damaged)
     with pytest.raises(RuntimeError, match=r"Expected '.*model' to give the checkpoint's logits"):
         save_pretrained(run / "checkpoints/best.ckpt", tmp_path / "model")
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == files
+    assert [file.read_text() for file in files] == ["the earlier one"] * 2
+    monkeypatch.undo()
+    save_pretrained(run / "checkpoints/best.ckpt", tmp_path / "model")
+    assert loaded(tmp_path / "model").config["class_names"] == class_names()
 
 
 @pytest.mark.parametrize(
@@ -98,6 +107,7 @@ def test_weights_that_do_not_come_back_are_an_error(fitted, tmp_path, monkeypatc
         {"hyper_parameters": {"num_classes": 4}, "datamodule_hyper_parameters": {}},  # made in Python
         {"hyper_parameters": {"backbone": {}, "num_classes": 10}, "datamodule_hyper_parameters": {}},  # pre-training
         {"hyper_parameters": {"network": {}}},
+        {"hyper_parameters": {"num_classes": 4}, "data_description": {"class_names": ["a"]}},
     ],
 )
 def test_checkpoint_that_does_not_say_what_it_is(tmp_path, checkpoint):
