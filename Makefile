@@ -1,4 +1,4 @@
-# make demo       train, test and look at a small model on real digits (about 12 minutes on two CPU cores)
+# make demo       train, test and look at a small model on real digits (about 15 minutes on two CPU cores)
 # make video-demo train and test C2D with and without the graph on drawn videos that only time can tell apart, or go on
 #                 where it was stopped; all rows: make video-demo ROWS=all
 # make test       format, lint, types and tests

@@ -39,7 +39,7 @@ def open_video(path: str | Path, decoder: Decoder = "auto", threads: int = 1) ->
     Args:
         path: A video file, or a folder with an image for each frame.
         decoder: What decodes files: ``"pyav"``, ``"torchcodec"``, or ``"auto"`` for torchcodec where it is installed
-            and has the right frames of such files, :data:`~data.video.torchcodec_file.TORCHCODEC_SUFFIXES`.
+            and gives the right frames: of MP4, QuickTime, Matroska and WebM files.
         threads: Threads that decode a file.
 
     Raises:
