@@ -218,7 +218,8 @@ class VideoFolderDataModule(VideoDataModule):
             ValueError: If a class has no video to train on.
         """
         videos = read_video_folder(self.sources[split], self.class_names)
-        without = [name for label, name in enumerate(self.class_names) if label not in set(videos.labels)]
+        labels = set(videos.labels)
+        without = [name for label, name in enumerate(self.class_names) if label not in labels]
         if split == "train" and without:
             raise ValueError(f"Expected {self.sources['train']} to hold videos of every class (got none of {without})")
         return videos
