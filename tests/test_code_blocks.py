@@ -18,6 +18,7 @@ from pathlib import Path
 import jsonargparse
 import pytest
 import torch
+import yaml
 from torch.distributed.run import get_args_parser
 
 from lightning_modules.cli import RSTGCLI
@@ -209,7 +210,15 @@ def test_every_command_is_of_a_program_tested_here():
 def test_yaml_is_a_config(page, number, folder, lightning_parser):
     (folder / "block.yaml").write_text(blocks("yaml")[page][number])
     files = [argument for file in (*BASE, "block.yaml") for argument in ("--config", file)]
-    lightning_parser.parse_args(["fit", *files])
+    parsed = lightning_parser.parse_args(["fit", *files]).fit
+    assert holds(parsed, yaml.safe_load(blocks("yaml")[page][number]))
+
+
+def holds(config, block):
+    """Whether all that a block says is in the config it was parsed to; arguments may stand without ``init_args``."""
+    if isinstance(block, dict):
+        return all(holds(config[key] if key in config else config["init_args"][key], block[key]) for key in block)
+    return config == block
 
 
 @pytest.mark.parametrize("page", PAGES)
