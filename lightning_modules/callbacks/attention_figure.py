@@ -13,8 +13,9 @@ class AttentionFigure(Callback):
     """Draws a clip of the first test batch with the attention of its graph as ``attention.png``, and to TensorBoard.
 
     The clip is the first one classified right, or the first of all. Behind a backbone that pools over time each step of
-    the graph shows the first of its frames. The graph is ``network.graph``, whatever others are in the backbone;
-    networks without one, or without messages in it, are left alone.
+    the graph shows the first of its frames; frames of neither one nor three channels are left white. The graph is
+    ``network.graph``, whatever others are in the backbone; networks without one, or without messages in it, are left
+    alone.
     """
 
     def on_test_batch_end(
@@ -43,7 +44,8 @@ class AttentionFigure(Callback):
             logits = network(video)
         if rec.attention.numel() == 0:
             return
-        rec.video = first_frames(video.cpu(), rec.attention.size(1))
+        if video.size(2) in (1, 3):
+            rec.video = first_frames(video.cpu(), rec.attention.size(1))
         predicted = logits.argmax(dim=-1)
         clip = int((predicted == label).int().argmax())
         names = getattr(trainer.datamodule, "class_names", range(logits.size(-1)))

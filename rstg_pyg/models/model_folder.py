@@ -135,15 +135,18 @@ def write_folder(folder: str | Path, config: Mapping[str, Any], network: nn.Modu
         FileExistsError: If a card is given and there is one already; nothing is written then.
         FileNotFoundError: If the card is not there; nothing is written then either.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     folder = Path(folder)
     check_card(card, folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    text = json.dumps(config, indent=2, ensure_ascii=False)
-    (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+    text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    written = {"model.safetensors": save(tensors, {"format": "pt"}), "config.json": text.encode()}
+    for name, content in written.items():
+        (folder / f"{name}.tmp").write_bytes(content)
+    for name in written:
+        (folder / f"{name}.tmp").replace(folder / name)
     if card is not None:
         shutil.copyfile(card, folder / "README.md")
 

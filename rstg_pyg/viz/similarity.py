@@ -45,7 +45,7 @@ def draw_similarity(
         title: Title of the figure.
 
     Raises:
-        ValueError: If there is no such frame.
+        ValueError: If there is no such frame, or no second node.
         IndexError: If there is no such clip or stage.
     """
     rec = as_record(source, model)
@@ -56,6 +56,8 @@ def draw_similarity(
     states = rec.states[clip].float()  # [T, S, N, D]
     similarity = state_similarity(states)
     num_nodes = states.size(2)
+    if num_nodes < 2:
+        raise ValueError(f"Expected states of at least two nodes, to be compared with each other (got {num_nodes})")
     off_diagonal = ~torch.eye(num_nodes, dtype=torch.bool)
     before_and_after = F.cosine_similarity(states[1:, stage], states[:-1, stage], dim=-1)  # [T - 1, N]
     scale = torch.zeros(num_nodes, dtype=torch.int64) if rec.scale is None else rec.scale

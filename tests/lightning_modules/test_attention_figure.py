@@ -54,6 +54,14 @@ def test_graph_behind_the_backbone_is_drawn_over_the_first_frame_of_each_step(dr
     assert figure.get_suptitle() == "label 1, predicted 1"
 
 
+def test_frames_that_are_no_picture_are_left_white(drawn, monkeypatch):
+    graph = PooledRSTGToVec(channels=16, node_channels=4, pyramid=(2, 1), num_iterations=1)
+    forward = InflatedResNet.forward
+    monkeypatch.setattr(InflatedResNet, "forward", lambda self, video: forward(self, video[:, :, [0, 0, 1]]))
+    (figure,) = drawn(graph, torch.zeros(3, 6, 2, 32, 32, dtype=torch.uint8))
+    np.testing.assert_array_equal([axes.images[0].get_array() for axes in figure.axes[:3]], np.ones((3, 64, 64)))
+
+
 @pytest.mark.parametrize(
     "graph",
     [

@@ -349,6 +349,28 @@ def test_saving_again_replaces_config_and_weights(folder):
     assert torch.equal(VideoClassifier.from_pretrained(folder)(clip), other.eval()(clip))
 
 
+def test_saved_model_is_as_readable_as_any_new_file_and_nothing_else_is_left(folder):
+    (folder / "other").touch()
+    make_trained().save_pretrained(folder)
+    assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors", "other"}
+    assert {path.stat().st_mode for path in folder.iterdir()} == {(folder / "other").stat().st_mode}
+
+
+def test_disk_that_fills_up_leaves_the_model_that_was_there(folder, monkeypatch):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    write_bytes = Path.write_bytes
+
+    def write(path, content):
+        if path.name.startswith("config.json"):
+            raise OSError("No space left on device")
+        return write_bytes(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", write)
+    with pytest.raises(OSError, match="No space left"):
+        make_trained(schedule="one_temp").save_pretrained(folder)
+    assert {name: (folder / name).read_bytes() for name in before} == before
+
+
 def test_card_becomes_the_readme_and_is_never_replaced(tmp_path):
     card, other, folder = tmp_path / "card.md", tmp_path / "other.md", tmp_path / "model"
     card.write_text("# Größe: S\n")

@@ -39,3 +39,5 @@ def test_errors(rec):
         draw_similarity(rec, stage=6)
     with pytest.raises(ValueError, match="Expected 'frames' to be some of"):
         draw_similarity(rec, frames=[])
+    with pytest.raises(ValueError, match=r"Expected states of at least two nodes.*\(got 1\)"):
+        draw_similarity(dataclasses.replace(rec, states=rec.states[..., :1, :], video=None))
