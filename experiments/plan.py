@@ -1,5 +1,6 @@
 """Which runs a row of the table is made of."""
 
+import math
 from collections.abc import Sequence
 
 from experiments.protocol import FEW, LEARNING_RATES, MANY, ROWS, SEARCH_VIDEOS, TRAIN_VIDEOS, TRANSFER_ROW
@@ -12,8 +13,8 @@ def searches(row: str) -> list[Run]:
 
 
 def best_rate(searched: Sequence[Figures]) -> float:
-    """The learning rate with the lowest validation loss at the end of a row's search."""
-    return min(searched, key=lambda figures: figures.loss[-1]).rate
+    """The learning rate with the lowest validation loss at the end of a row's search; NaN is the highest."""
+    return min(searched, key=lambda figures: math.inf if math.isnan(figures.loss[-1]) else figures.loss[-1]).rate
 
 
 def few_digits(row: str, rate: float, seed: int = 0) -> Run:

@@ -1,6 +1,5 @@
 """``docs/results.md`` with its figures, from the kept figures of the planned runs alone."""
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from experiments.protocol import (
     TRANSFER_ROW,
     WIDE_MOVE,
 )
-from experiments.runs import REPOSITORY, RESULTS, TESTS, Figures, Run
+from experiments.runs import REPOSITORY, RESULTS, TESTS, Figures, Run, read_figures
 
 DOCS = REPOSITORY / "docs"
 COSTS = ("parameters", "multiply-adds a clip", "videos seen", "training", "videos/s", "learning rate")
@@ -30,7 +29,7 @@ NOTES = DOCS / "results" / "notes.md"
 
 def write_report(docs: Path = DOCS, results: Path = RESULTS) -> Path:
     """Write the page and its figures, and return the page."""
-    searched, rows, scratch = read_figures(results)
+    searched, rows, scratch = planned_figures(results)
     folder = docs / "results"
     folder.mkdir(parents=True, exist_ok=True)
     parts = [PROTOCOL, table(rows)]
@@ -51,7 +50,7 @@ def write_report(docs: Path = DOCS, results: Path = RESULTS) -> Path:
     return page
 
 
-def read_figures(results: Path) -> tuple[list[Figures], list[Figures], list[Figures]]:
+def planned_figures(results: Path) -> tuple[list[Figures], list[Figures], list[Figures]]:
     """The kept figures of the planned runs: of the searches, of the table's rows, and of those from scratch.
 
     Further files, such as those of a rate that the search did not choose, are left out and said to be.
@@ -60,7 +59,7 @@ def read_figures(results: Path) -> tuple[list[Figures], list[Figures], list[Figu
         results: Folder of the figures.
 
     Raises:
-        ValueError: If a file holds another run's figures than its name says.
+        ValueError: If a file holds other figures than today's command of its run gives.
     """
     searched: dict[str, Figures] = {}
     rows: dict[str, Figures] = {}
@@ -80,16 +79,7 @@ def read_figures(results: Path) -> tuple[list[Figures], list[Figures], list[Figu
 
 def _kept(planned: Sequence[Run], results: Path) -> dict[str, Figures]:
     """The figures that there are of some runs, by the runs' names."""
-    kept = {}
-    for run in planned:
-        path = results / f"{run.name}.json"
-        if path.is_file():
-            kept[run.name] = figures = Figures(**json.loads(path.read_text()))
-            expected = (run.row, run.digits, run.num_videos, run.rate, run.seed, run.start.name if run.start else None)
-            got = (figures.row, figures.digits, figures.num_videos, figures.rate, figures.seed, figures.start)
-            if got != expected:
-                raise ValueError(f"Expected {path} to hold the figures of the run {expected} (got those of {got})")
-    return kept
+    return {run.name: read_figures(run, results) for run in planned if (results / f"{run.name}.json").is_file()}
 
 
 PROTOCOL = f"""\

@@ -114,19 +114,21 @@ class Workshop:
 
         Raises:
             RuntimeError: If the training or the test fails; the message ends with what it printed last.
+            ValueError: If what is kept, or has begun, was made by other commands than today's.
         """
-        kept = self.results / f"{run.name}.json"
-        if not kept.is_file():
+        if not (self.results / f"{run.name}.json").is_file():
             self._fit(run)
             figures = self._collect(run, {} if run.search else {test: self._test(run, test) for test in TESTS})
-            keep(figures, kept)
-        return Figures(**json.loads(kept.read_text()))
+            keep(figures, self.results / f"{run.name}.json")
+        return read_figures(run, self.results)
 
     def checkpoint(self, run: Run) -> Path:
         """The best checkpoint of a run."""
         return best_checkpoint(self.runs, run)
 
     def _fit(self, run: Run) -> None:
+        if run.start is not None and not self.checkpoint(run.start).is_file():
+            self._fit(run.start)  # its figures are kept, the weights were on another machine
         main = partial(self._main, run)
         fit(self.runs / run.name, main, *fit_arguments(run, self.runs), "--data.root", str(self.mnist))
 
@@ -182,13 +184,36 @@ class Workshop:
             multiply_adds=cost.multiply_adds,
             test_accuracy=test_accuracy,
             processor=f"{processor_name()}, {self.threads} threads",
-            command=shlex.join(["python", "main.py", "fit", *fit_arguments(run, RUNS)]),
+            command=fit_command(run),
         )
+
+
+def read_figures(run: Run, results: Path) -> Figures:
+    """The kept figures of a run.
+
+    Args:
+        run: The run.
+        results: Folder of the figures.
+
+    Raises:
+        ValueError: If the file holds those of another run, or of this one as another command trained it.
+    """
+    path = results / f"{run.name}.json"
+    figures = Figures(**json.loads(path.read_text()))
+    expected, got = (run.row, fit_command(run)), (figures.row, figures.command)
+    if got != expected:
+        raise ValueError(f"Expected {path} to hold the figures of {expected} (got those of {got})")
+    return figures
 
 
 def best_checkpoint(runs: Path, run: Run) -> Path:
     """The best checkpoint of a run, in the folder of the runs."""
     return runs / run.name / "checkpoints" / "best.ckpt"
+
+
+def fit_command(run: Run) -> str:
+    """The command that trains a run, from the repository's folder."""
+    return shlex.join(["python", "main.py", "fit", *fit_arguments(run, RUNS)])
 
 
 def fit_arguments(run: Run, runs: Path) -> list[str]:

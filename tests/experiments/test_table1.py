@@ -1,5 +1,6 @@
 """The plan of the table, its runs without their trainings, and the page."""
 
+import math
 import shlex
 import subprocess
 from dataclasses import replace
@@ -14,7 +15,7 @@ from experiments import runs
 from experiments.__main__ import make
 from experiments.plan import best_rate, few_digits, from_scratch, further_seeds, many_digits, searches
 from experiments.protocol import FEW, LEARNING_RATES, MANY, PUBLISHED_MOVE, ROWS, TRAIN_VIDEOS, WIDE_MOVE, curriculum
-from experiments.report import first_reaching, read_figures, table, transfer_text, wilson, write_report
+from experiments.report import first_reaching, planned_figures, table, transfer_text, wilson, write_report
 from experiments.resumable import keep
 from experiments.runs import TESTS, Figures, Workshop, fit_arguments
 from rstg_pyg.models import ClassifierHead, GlobalAveragePool, SmallCNN, VideoClassifier
@@ -37,7 +38,7 @@ def figures_of(run, accuracy=(0.2, 0.5, 0.4), test=0.45, loss=1.0):
         2_000_000,
         {} if run.search else dict(zip(TESTS, (test, test / 2), strict=True)),
         "a processor",
-        "command",
+        runs.fit_command(run),
     )
 
 
@@ -65,6 +66,8 @@ def test_table_is_made_stage_by_stage_with_the_rate_of_lowest_loss():
     assert [(run.digits, run.seed) for run in made[-4:]] == [(FEW, 1), (MANY, 1), (FEW, 2), (MANY, 2)]
     assert all(run.search and run.digits == FEW for run in searches("i3d"))
     assert (from_scratch("all_temp", low)[0].start, from_scratch("i3d", low)) == (None, [])
+    assert best_rate([figures_of(run, loss=losses["i3d", run.rate]) for run in searches("i3d")]) == high
+    losses["i3d", low] = math.nan
     assert best_rate([figures_of(run, loss=losses["i3d", run.rate]) for run in searches("i3d")]) == high
 
 
@@ -161,11 +164,43 @@ def test_stopped_run_is_gone_on_with_and_a_finished_one_left_alone(workshop):
     assert len(calls) == 5
 
 
-def test_five_digits_start_from_the_best_weights_of_three(workshop):
+@pytest.mark.parametrize("figures_kept", [False, True])
+def test_five_digits_start_from_the_best_weights_of_three_made_anew_where_they_are_not(workshop, figures_kept):
     made, calls, _ = workshop
-    made.figures(many_digits("all_temp", 1e-3, seed=1))
-    weights = calls[0][calls[0].index("--model.network_weights") + 1]
-    assert weights == str(made.checkpoint(few_digits("all_temp", 1e-3, seed=1)))
+    few, many = few_digits("all_temp", 1e-3, seed=1), many_digits("all_temp", 1e-3, seed=1)
+    if figures_kept:
+        keep(figures_of(few), made.results / f"{few.name}.json")
+    made.figures(many)
+    fits = [arguments for arguments in calls if arguments[0] == "fit"]
+    assert [Path(arguments[arguments.index("--run_dir") + 1]).name for arguments in fits] == [few.name, many.name]
+    assert fits[1][fits[1].index("--model.network_weights") + 1] == str(made.checkpoint(few))
+    assert (made.results / f"{few.name}.json").is_file() == figures_kept
+
+
+def test_weights_of_three_digits_are_made_once(workshop):
+    made, calls, _ = workshop
+    run = few_digits("all_temp", 1e-3)
+    made.figures(run)
+    made.checkpoint(run).touch()
+    made.figures(many_digits("all_temp", 1e-3))
+    assert [arguments[0] for arguments in calls] == ["fit", "test", "test"] * 2
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_figures_and_runs_of_another_protocol_are_refused(workshop, monkeypatch, stopped):
+    made, calls, stop_in = workshop
+    run = few_digits("all_temp", 1e-3)
+    if stopped:
+        stop_in("fit")
+        with pytest.raises(KeyboardInterrupt):
+            made.figures(run)
+    else:
+        made.figures(run)
+    number = len(calls)
+    monkeypatch.setattr(runs, "WIDE_MOVE", 20)
+    with pytest.raises(ValueError, match=r"(?s)Expected .*max_move 20 .*got.*max_move 36 "):
+        made.figures(run)
+    assert len(calls) == number
 
 
 def test_training_that_fails_says_why(monkeypatch, tmp_path):
@@ -250,7 +285,7 @@ def test_runs_other_than_the_planned_ones_are_left_out_and_named(tmp_path, capsy
         keep(figures_of(run), tmp_path / f"{run.name}.json")
     keep(figures_of(low, loss=2.0), tmp_path / f"{low.name}.json")
     keep(figures_of(high, loss=1.0), tmp_path / f"{high.name}.json")
-    searched, rows, scratch = read_figures(tmp_path)
+    searched, rows, scratch = planned_figures(tmp_path)
     assert searched == [
         figures_of(low, loss=2.0),
         figures_of(high, loss=1.0),
@@ -267,5 +302,5 @@ def test_copied_figures_are_no_further_seed(tmp_path):
         keep(figures_of(run), tmp_path / f"{run.name}.json")
     copied = tmp_path / f"{replace(few, seed=1).name}.json"
     copied.write_bytes((tmp_path / f"{few.name}.json").read_bytes())
-    with pytest.raises(ValueError, match=rf"Expected {copied} to hold the figures of .* 1, None\) \(got .* 0, N"):
-        read_figures(tmp_path)
+    with pytest.raises(ValueError, match=rf"Expected {copied} to hold .*seed_everything 1.* \(got .*seed_everything 0"):
+        planned_figures(tmp_path)
