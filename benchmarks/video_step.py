@@ -24,7 +24,7 @@ One training step (forward, backward, SGD with momentum) of I3D with RSTG-to-map
 `configs/something_something/i3d_to_map_res3_res4.yaml`, on one clip in float32, with `gradient_checkpointing` and
 without. The peak is of all that tensors hold beyond parameters, gradients and the optimiser's state, counted as in
 "Memory of the space stage": a count, not a measurement. A training clip is read, resized and cropped by one process on
-one core, as in "Videos from files", in turn with the steps; its share of a step says how many such processes the step
+one core, in turn with the steps; its share of a step says how many such processes the step
 needs: below 100 % one keeps up, and the step is what a training waits for."""
 
 ROUNDS = 3

@@ -26,7 +26,10 @@ def build(tree: Any) -> nn.Module:
         got = sorted(tree) if isinstance(tree, dict) else repr(tree)
         raise ValueError(f"Expected a class to be given as 'class_path' and 'init_args' (got {got})")
     module_class = find_class(tree["class_path"])
-    arguments = {name: _build_argument(value) for name, value in tree.get("init_args", {}).items()}
+    given = tree.get("init_args") or {}
+    if not isinstance(given, dict):
+        raise ValueError(f"Expected 'init_args' of {tree['class_path']} to be a mapping (got {given!r})")
+    arguments = {name: _build_argument(value) for name, value in given.items()}
     try:
         return module_class(**arguments)
     except TypeError as error:

@@ -1,5 +1,6 @@
 """Pre-trained weights for backbones over clips, with a report of what went where."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -180,28 +181,40 @@ def _read(source: str | Path, first: str) -> Mapping[str, Tensor]:
     path = _download(str(source)) if urlparse(str(source)).scheme in ("http", "https") else Path(source)
     if not path.is_file():
         raise FileNotFoundError(f"Expected 'source' to be a file or a URL (got '{source}', which is no file)")
-    state: Any
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        state = load_file(path)
-    elif path.suffix == ".pkl":
-        state = read_numpy_pickle(path)
-    else:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+    state = _load(path)
     for wrapper in WRAPPERS:
         state = state.get(wrapper, state) if isinstance(state, Mapping) else {}
     if path.suffix == ".pkl":
         state = {name: torch.as_tensor(blob) for name, blob in state.items() if not isinstance(blob, str)}
+    others = {name: type(value).__name__ for name, value in state.items() if not isinstance(value, Tensor)}
+    if others:
+        raise ValueError(f"Expected '{source}' to hold tensors by their names (got other things, too: {others})")
     for prefix in BACKBONE_PREFIXES:
         if prefix + first in state:
             return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     return state
 
 
+def _load(path: Path) -> Any:
+    """What a file holds."""
+    if path.suffix == ".pkl":
+        return read_numpy_pickle(path)
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file may fail in any way
+        kind = "safetensors" if path.suffix == ".safetensors" else "PyTorch's"
+        raise ValueError(f"Expected '{path}' to be a whole file of {kind} ({error})") from error
+
+
 def _download(url: str) -> Path:
     """Download a file once; nothing is unpickled on the way, as ``torch.hub.load_state_dict_from_url`` would."""
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
+    name = Path(urlparse(url).path)
+    key = hashlib.sha256(url.encode()).hexdigest()[:8]  # many a site calls its files model.pth
+    path = Path(torch.hub.get_dir()) / "checkpoints" / f"{name.stem}-{key}{name.suffix}"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(path))

@@ -4,6 +4,7 @@ It holds ``config.json``, ``model.safetensors`` (float32) and the model card, ``
 """
 
 import json
+import math
 import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -183,3 +184,6 @@ def _check_input(described: Any) -> None:
     for size in (described["channels"], described["num_frames"], *described["frame_size"]):
         if type(size) is not int or size < 1:
             raise ValueError(f"Expected 'input' to have sizes of at least 1 (got {dict(described)})")
+    low, high = described["value_range"]
+    if not all(isinstance(bound, (int, float)) and math.isfinite(bound) for bound in (low, high)) or not low < high:
+        raise ValueError(f"Expected 'value_range' of 'input' to be two numbers, low < high (got {[low, high]})")

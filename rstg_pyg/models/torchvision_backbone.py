@@ -40,7 +40,8 @@ class TorchvisionBackbone(VideoBackbone):
         freeze_batch_norm: Batch norms normalise by their running statistics in training too, for small batches; scale
             and shift are learnt all the same.
         gradient_checkpointing: Every block of every layer keeps its input alone for the backward pass and is computed
-            anew there: less memory, and more time. A block behind a whole layer is not computed anew.
+            anew there: less memory, and more time. A block behind a whole layer is not computed anew. An image network
+            with blocks takes no clips of another B or T between a forward pass and its backward pass then.
         blocks: Blocks to put behind sub-modules, see :func:`insert_blocks`, such as
             ``{"layer3": RSTGBlock(256, 128)}``.
 
@@ -65,7 +66,10 @@ class TorchvisionBackbone(VideoBackbone):
             raise ValueError(f"Expected 'network' to be one of {list(NETWORKS)} (got {network!r})")
         if in_channels != 3:
             raise ValueError(f"Expected 'in_channels' to be 3, as torchvision's networks have it (got {in_channels})")
-        from torchvision.models import get_model, get_model_weights
+        try:
+            from torchvision.models import get_model, get_model_weights
+        except ImportError as error:
+            raise ImportError("TorchvisionBackbone needs torchvision: pip install torchvision") from error
 
         preset = get_model_weights(network).DEFAULT.transforms()
         super().__init__(in_channels, preset.mean, preset.std, freeze_batch_norm)

@@ -164,7 +164,7 @@ class VideoClassifier(nn.Module):
 
         Args:
             video: ``[B, T, channels, H, W]`` in [0, 1].
-            lengths: ``[B]`` int64, valid frames of each clip.
+            lengths: ``[B]`` int64, valid frames of each clip, for backbones that keep every frame.
             return_attention_weights: Also return the attention ``[B, T, K, E]``.
             boxes: ``[B, T, n, 4]`` tracked boxes, for a graph that takes them (:class:`BoxRSTGToVec`).
 
@@ -172,13 +172,19 @@ class VideoClassifier(nn.Module):
             ``[B, classes]`` logits, with the attention if asked for.
 
         Raises:
-            ValueError: If ``video`` has the wrong rank or is not floating point.
+            ValueError: If ``video`` has the wrong rank or is not floating point, or ``lengths`` are given and the
+                backbone gives fewer steps than there are frames.
         """
         if video.dim() != 5:
             raise ValueError(f"Expected 'video' to be of shape [B, T, channels, H, W] (got {list(video.shape)})")
         if not video.is_floating_point():
             raise ValueError(f"Expected 'video' to be of floating point type, in [0, 1] (got {video.dtype})")
         features = self.backbone(video)
+        if lengths is not None and features.size(1) != video.size(1):
+            raise ValueError(
+                f"Expected 'lengths' to be None behind a backbone that pools frames (got {video.size(1)} frames and "
+                f"{features.size(1)} steps): a step looks at padding and at valid frames"
+            )
         given = {"lengths": lengths, "boxes": boxes}
         options = {name: value for name, value in given.items() if value is not None}
         if return_attention_weights:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from rstg_pyg.models import VideoClassifier
-from rstg_pyg.nn import RSTG
+from rstg_pyg.nn import RSTG, TrackRSTG
 from rstg_pyg.viz.evaluation import evaluation_mode
 from rstg_pyg.viz.recorder import Recorder
 
@@ -149,7 +149,10 @@ def as_record(source: Record | Tensor | Data, model: nn.Module | None = None) ->
         raise ValueError("Expected 'model' to run the clip given as 'source' (got None)")
     with torch.no_grad(), evaluation_mode(model), record(model) as rec:
         if isinstance(source, Tensor):
-            model(source if source.dim() == 5 else source[None])
+            clips = source if source.dim() == 5 else source[None]
+            model(clips)
+            if rec.video is None and clips.size(2) in (1, 3):
+                rec.video = first_frames(clips.cpu(), rec.states.size(1))
             return rec
         rstg = the_graph(model)
         rstg(
@@ -172,8 +175,11 @@ def the_graph(model: nn.Module) -> RSTG:
     """The one :class:`rstg_pyg.RSTG` of a model.
 
     Raises:
-        ValueError: If there is none, or more than one.
+        ValueError: If there is none, or more than one, or it runs over tracks.
     """
+    tracks = [name or "itself" for name, module in model.named_modules() if isinstance(module, TrackRSTG)]
+    if tracks:
+        raise ValueError(f"Expected 'model' to hold an RSTG over clips (got one over tracks, TrackRSTG: {tracks})")
     graphs = {name: module for name, module in model.named_modules() if isinstance(module, RSTG)}
     if len(graphs) != 1:
         raise ValueError(

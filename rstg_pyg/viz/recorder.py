@@ -74,7 +74,8 @@ class Recorder:
         self.running = False
 
     def _read_input(self, _: nn.Module, args: tuple[Any, ...], nodes: Tensor) -> None:
-        self.input = self._all_frames(nodes.detach())
+        if self.running:
+            self.input = self._all_frames(nodes.detach())
 
     def _read_messages(self, _: nn.Module, args: tuple[Any, ...], messages: Tensor) -> None:
         if self.running:  # a layer may serve elsewhere too
@@ -89,6 +90,8 @@ class Recorder:
         self.attention.append(alpha.detach())
 
     def _read_time(self, cell: nn.Module, args: tuple[Any, ...], output: tuple[Tensor, State]) -> None:
+        if not self.running:
+            return
         assert isinstance(cell, TimeStage)
         (x, before, _), nodes = args, output[0].detach()
         gates = _mean_gates(cell, x.detach(), nodes, before)

@@ -229,7 +229,21 @@ def test_url_is_downloaded_once(used, tmp_path, monkeypatch):
         report = load_pretrained(model, "https://example.org/models/c2d.pth?version=1")
         torch.testing.assert_close(model.state_dict(), source.state_dict())
     assert downloads == [report.source] == ["https://example.org/models/c2d.pth?version=1"]
-    assert (tmp_path / "checkpoints" / "c2d.pth").is_file()
+    (cached,) = (tmp_path / "checkpoints").iterdir()
+    assert (cached.name[:4], cached.suffix) == ("c2d-", ".pth")
+
+
+def test_urls_that_end_alike_are_files_of_their_own(used, tmp_path, monkeypatch):
+    urls = [f"https://example.org/{end}" for end in ("a/model.pth", "b/model.pth", "b/model.pth?version=2")]
+    sources = {url: used(InflatedResNet(3, "c2d", 18, 4)) for url in urls}
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(
+        torch.hub, "download_url_to_file", lambda url, path: torch.save(sources[url].state_dict(), path)
+    )
+    for url, source in sources.items():
+        model = InflatedResNet(3, "c2d", 18, 4)
+        load_pretrained(model, url)
+        torch.testing.assert_close(model.state_dict(), source.state_dict())
 
 
 def test_errors(tmp_path):
@@ -241,6 +255,22 @@ def test_errors(tmp_path):
         ValueError, match=r"Expected a checkpoint with the first convolution of .*'conv1.weight'.*encoder"
     ):
         load_pretrained(model, path)
+    path = write({"stem.0.weight": torch.rand(4, 3, 1, 7, 7), "epoch": 3}, tmp_path / "mixed.pth")
+    with pytest.raises(ValueError, match=r"mixed.pth' to hold tensors by their names \(got .*{'epoch': 'int'}\)"):
+        load_pretrained(model, path)
     path = write([1, 2], tmp_path / "list.pkl")
     with pytest.raises(ValueError, match=r"list.pkl' to hold tensors by their names \(got none\)"):
         load_pretrained(model, path)
+
+
+@pytest.mark.parametrize("name", ["cut.pth", "cut.safetensors"])
+def test_file_cut_short_is_named(used, tmp_path, name):
+    state = used(InflatedResNet(3, "c2d", 18, 4)).state_dict()
+    path = tmp_path / name
+    if path.suffix == ".pth":
+        torch.save(state, path)
+    else:
+        save_file(state, path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=f"Expected '{path}' to be a whole file of"):
+        load_pretrained(InflatedResNet(3, "c2d", 18, 4), path)

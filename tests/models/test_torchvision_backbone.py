@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -104,3 +106,9 @@ def test_errors():
         load_pretrained(backbone, "KINETICS400_V1")
     with pytest.raises(ValueError, match=r"Expected 'video' to be of shape \[B, T, 3, H, W\]"):
         backbone(torch.rand(2, 3, 32, 32))
+
+
+def test_without_torchvision_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision.models", None)
+    with pytest.raises(ImportError, match="TorchvisionBackbone needs torchvision: pip install torchvision"):
+        TorchvisionBackbone("resnet18")

@@ -52,6 +52,19 @@ def test_padding_changes_nothing():
     torch.testing.assert_close(out[1:], classifier(video[1:, :2]))
 
 
+def test_padding_that_a_backbone_mixes_into_valid_steps_is_refused():
+    class Pairs(SmallCNN):
+        def forward(self, video):
+            return super().forward(video).unflatten(1, (-1, 2)).mean(dim=2)
+
+    classifier = make_classifier()
+    classifier.backbone = Pairs(1, widths=(8, 8, 16))
+    video = torch.rand(2, 4, 1, 24, 24)
+    assert classifier(video).shape == (2, 4)
+    with pytest.raises(ValueError, match=r"Expected 'lengths' to be None .* \(got 4 frames and 2 steps\)"):
+        classifier(video, lengths=torch.tensor([4, 2]))
+
+
 def test_state_dict_round_trip(tmp_path):
     classifier, other = make_classifier(), make_classifier()
     torch.save(classifier.state_dict(), tmp_path / "classifier.pt")

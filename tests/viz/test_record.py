@@ -6,7 +6,7 @@ from torch_geometric.explain import AttentionExplainer, Explainer, GNNExplainer
 
 from rstg_pyg import RSTG, GridPyramid, RSTGBlock, RSTGConv, VideoClassifier
 from rstg_pyg.models import ClassifierHead, InflatedResNet, PooledRSTGToVec, SmallCNN
-from rstg_pyg.nn import RSTGToVec
+from rstg_pyg.nn import RSTGToVec, TrackRSTG
 from rstg_pyg.nn.rstg import SCHEDULES
 from rstg_pyg.transforms import SpaceTimeGraph
 from rstg_pyg.viz import record
@@ -281,8 +281,35 @@ def test_record_of_a_clip_runs_it_in_evaluation_mode():
     torch.testing.assert_close(as_record(clip[None], model).scores, scores)
 
 
+def test_record_of_a_clip_has_its_frames_whatever_the_model():
+    video = torch.rand(2, 6, 3, 32, 32)
+    block = RSTGBlock(4, 4, pyramid=(2, 1), num_iterations=1)
+    network = InflatedResNet(inflation="c2d", depth=18, width=2, blocks={"res3.0": block})
+    assert torch.equal(as_record(video, network).video, video[:, [0, 2, 4]])  # the stem pools pairs
+    parts = torch.nn.Sequential(*make_classifier().children())
+    assert torch.equal(as_record(video[0, :, :1], parts).video, video[:1, :, :1])
+    two_channels = torch.nn.Sequential(SmallCNN(2, (4, 6)), parts[1])
+    assert as_record(video[:, :, :2], two_channels).video is None
+
+
+def test_parts_of_a_graph_may_run_beside_it_while_it_is_recorded():
+    rstg, x = RSTG(4, 4).eval(), torch.randn(1, 3, 5, 4)
+    with record(rstg) as rec:
+        rstg(x, PYRAMID.edge_index)
+        states = rec.states
+        rstg.input_norm(x + 1)
+        rstg.time(x + 1, None, None)
+    torch.testing.assert_close(rec.states, states)
+    with record(rstg) as rec:
+        rstg.time(rstg.input_norm(x), None, None)
+    with pytest.raises(AttributeError, match="No 'states' yet"):
+        _ = rec.states
+
+
 def test_errors():
     model = make_classifier()
+    with pytest.raises(ValueError, match=r"an RSTG over clips \(got one over tracks, TrackRSTG: \['0'\]\)"):
+        record(torch.nn.Sequential(TrackRSTG(RSTG(2, 2)))).__enter__()
     with record(model) as rec:
         with pytest.raises(AttributeError, match="No 'attention' yet: a record is empty until its model has run"):
             _ = rec.attention
