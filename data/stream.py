@@ -1,6 +1,7 @@
 """Walking through a stream of videos: by epochs, by processes, and on from the middle of an epoch."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
@@ -65,21 +66,36 @@ class StreamLoader(DataLoader):
         dataset: The dataset.
         sampler: The sampler; the position is that of a :class:`StreamSampler`.
         batch_size: Items per batch and process.
+        in_progress: Gives how many of the batches handed out are not trained on yet, and come again after a restart.
         **kwargs: Further arguments of ``DataLoader``.
+
+    Raises:
+        ValueError: If an epoch is gone on with in batches of another size, of which Lightning's count is not true.
     """
 
-    def __init__(self, dataset: Dataset, *, sampler: Any, batch_size: int | None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        sampler: Any,
+        batch_size: int | None,
+        in_progress: Callable[[], int] = lambda: 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(dataset, batch_size=batch_size, sampler=sampler, **kwargs)
-        self._handed_out = 0  # in the sampler's epoch, over all processes
+        self.in_progress = in_progress
+        self._batches = 0  # handed out in the sampler's epoch, before a restart too
         self._resume: dict[str, int] | None = None
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch, how many of its items were handed out, over all processes, and the epochs skipped before."""
+        """The epoch, its items done and those of a step, over all processes, and the epochs skipped before."""
         if self._resume is not None or not isinstance(self.sampler, StreamSampler):
             return self._resume or {}
+        end = self.sampler.num_samples * self.sampler.num_replicas
         return {
             "epoch": self.sampler.epoch,
-            "items": self._handed_out,
+            "items": min((self._batches - self.in_progress()) * self._step, end),
+            "step": self._step,
             "skipped_epochs": self.sampler.skipped_epochs,
         }
 
@@ -95,13 +111,21 @@ class StreamLoader(DataLoader):
             return
         sampler.first = 0
         if resume is not None and sampler.epoch == resume["epoch"]:
+            if resume.get("step", self._step) != self._step:
+                raise ValueError(
+                    f"Expected 'batch_size' times processes to be {resume['step']} until the epoch that was begun with "
+                    f"it ends (got {self._step})"
+                )
             sampler.first, sampler.skipped_epochs = resume["items"], resume["skipped_epochs"]
         elif resume is not None:
             # With `max_steps` Lightning, restarted between epochs, counts one more epoch without a batch.
             sampler.skipped_epochs = resume["skipped_epochs"] + max(0, sampler.epoch - resume["epoch"] - 1)
-        self._handed_out = sampler.first
-        step = self.batch_sampler.batch_size * sampler.num_replicas
-        end = sampler.num_samples * sampler.num_replicas
+        self._batches = math.ceil(sampler.first / self._step)
         for batch in super().__iter__():
-            self._handed_out = min(self._handed_out + step, end)
+            self._batches += 1
             yield batch
+
+    @property
+    def _step(self) -> int:
+        """Items of a batch, over all processes."""
+        return self.batch_sampler.batch_size * self.sampler.num_replicas

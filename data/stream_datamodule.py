@@ -67,7 +67,14 @@ class StreamDataModule(pl.LightningDataModule, ABC):
         stream = self._datasets["train"]
         num_replicas, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
         sampler = StreamSampler(len(stream), self.epoch_items, num_replicas, rank)  # type: ignore[arg-type]
-        return StreamLoader(stream, sampler=sampler, **self._loader_arguments())
+        return StreamLoader(stream, sampler=sampler, in_progress=self._batches_in_progress, **self._loader_arguments())
+
+    def _batches_in_progress(self) -> int:
+        """How many training batches the Trainer has been given and not trained on: one within a step."""
+        if self.trainer is None:
+            return 0
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress.current
+        return progress.ready - progress.processed
 
     def val_dataloader(self) -> DataLoader:
         """The validation set in order; over several processes Lightning shares it out."""

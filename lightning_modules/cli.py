@@ -49,7 +49,7 @@ class RSTGCLI(LightningCLI):
             subclass_mode_model=True,
             subclass_mode_data=True,
             save_config_callback=_SaveConfig,
-            save_config_kwargs={"overwrite": True},  # the run folder is new, or its own run goes on
+            save_config_kwargs={"save_to_log_dir": False},  # but to the run folder, whatever the loggers
             trainer_defaults={"log_every_n_steps": 10},
             seed_everything_default=0,
             auto_configure_optimizers=False,
@@ -85,6 +85,10 @@ class RSTGCLI(LightningCLI):
         """Parse, and settle the run folder and checkpoint."""
         super().parse_arguments(parser, args)
         config = self.config.get(self.config.get("subcommand") or "", self.config)
+        if config.trainer.default_root_dir is not None:
+            sys.exit(
+                f"Expected '--run_dir' in place of 'trainer.default_root_dir' (got {config.trainer.default_root_dir})"
+            )
         if config.run_dir is None:
             config.run_dir = str(RUNS / ("-".join(Path(path).stem for path in config.config or []) or "unnamed"))
         self._resolve_checkpoint(config)
@@ -99,6 +103,8 @@ class RSTGCLI(LightningCLI):
                 with suppress(FileNotFoundError):  # a checkpoint
                     self._weights = find_folder(config.ckpt_path) / "model.safetensors"
                     config.ckpt_path = None
+            elif config.get("ckpt_path") is not None and not _may_be_checkpoint(config.ckpt_path):
+                sys.exit(f"Expected '--ckpt_path' to be best, last or a checkpoint (got '{config.ckpt_path}', no file)")
             return
         path = Path(config.run_dir, "checkpoints", f"{config.ckpt_path}.ckpt")
         if not path.is_file():
@@ -136,7 +142,7 @@ class RSTGCLI(LightningCLI):
         folder = Path(config.run_dir)
         if self.subcommand not in ("fit", None):
             folder /= self.subcommand
-        kwargs["default_root_dir"] = trainer.default_root_dir or str(folder)
+        kwargs["default_root_dir"] = str(folder)
         kwargs["logger"] = trainer.logger
         if trainer.logger in (None, True) and not trainer.fast_dev_run:
             board = TensorBoardLogger(folder, name="", version="", default_hp_metric=False)
@@ -188,6 +194,12 @@ class _SaveConfig(SaveConfigCallback):
         self.config_in_use.run_dir = trainer.strategy.broadcast(self.config_in_use.run_dir)
         super().setup(trainer, pl_module, stage)
 
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Save: the run folder is new, or its own run goes on."""
+        folder = Path(trainer.default_root_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.parser.save(self.config, folder / self.config_filename, skip_none=False, overwrite=True)
+
 
 class _LinkedInstantiator(_InstantiatorFn):
     def __call__(self, class_type: type, *args: Any, applied_instantiation_links: dict[str, Any], **kwargs: Any) -> Any:
@@ -200,6 +212,11 @@ class _LinkedInstantiator(_InstantiatorFn):
         for key in target.split(".")[:-1]:
             place = place.get(key) if isinstance(place, dict) else None
         return isinstance(place, dict)
+
+
+def _may_be_checkpoint(path: str) -> bool:
+    """Whether there is such a file, or the Trainer finds it by other means."""
+    return path == "hpc" or path.startswith("registry") or "://" in path or Path(path).exists()
 
 
 def default_precision(accelerator: str) -> str:

@@ -1,7 +1,7 @@
 """Pre-training a backbone: which digits are in this frame (paper §3.1), and where."""
 
 import torch
-from pytorch_lightning import Callback, LightningModule
+from pytorch_lightning import Callback
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from pytorch_lightning.core.mixins.hparams_mixin import _given_hyperparameters
 from torch import Tensor, nn
@@ -9,14 +9,14 @@ from torch.nn import functional as F
 
 from lightning_modules.batch_checks import check_images, check_loss, to_unit_range
 from lightning_modules.callbacks.backbone_export import BackboneExport
-from lightning_modules.optimization import configure_optimizers, set_fit_length
+from lightning_modules.optimization import ScheduledModule
 from rstg_pyg import GridPyramid
 from rstg_pyg.nn.norm import NodeBatchNorm
 
 Batch = tuple[Tensor, Tensor, Tensor]
 
 
-class DigitPretraining(LightningModule):
+class DigitPretraining(ScheduledModule):
     """Trains a backbone to say which digits a frame shows, and exports it when the fit ends.
 
     A linear layer reads the nodes of a :class:`~rstg_pyg.GridPyramid`, as their averages are all that the graph gets of
@@ -80,10 +80,6 @@ class DigitPretraining(LightningModule):
             raise ValueError("Expected 'shown' to hold a digit for every frame (got a frame without any)")
         return batch
 
-    def on_train_start(self) -> None:
-        """Tell the schedule how long the fit is."""
-        set_fit_length(self.trainer)
-
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch."""
         return self._step(batch, "train")
@@ -103,10 +99,6 @@ class DigitPretraining(LightningModule):
     def configure_callbacks(self) -> list[Callback]:
         """Export the backbone when the fit ends."""
         return [BackboneExport()]
-
-    def configure_optimizers(self) -> dict:
-        """Build the injected optimiser and schedule."""
-        return configure_optimizers(self, self.optimizer, self.scheduler)
 
     def _step(self, batch: Batch, split: str) -> Tensor:
         frame, shown, centre = batch

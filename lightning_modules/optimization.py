@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import LightningModule
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -15,7 +15,7 @@ class WarmupCosine(LRScheduler):
     Args:
         optimizer: The optimiser.
         warmup_steps: Steps of the warm-up.
-        total_steps: Steps until the end of the cosine; None takes the length of the fit, see :func:`set_fit_length`.
+        total_steps: Steps until the end of the cosine; None takes the length of the fit, see :class:`ScheduledModule`.
         final_fraction: Where the cosine ends, as a fraction of the learning rate.
     """
 
@@ -41,38 +41,61 @@ class WarmupCosine(LRScheduler):
         return self.final_fraction + (1 - self.final_fraction) * (1 + math.cos(math.pi * done)) / 2
 
 
-def configure_optimizers(
-    module: LightningModule, optimizer: OptimizerCallable, scheduler: LRSchedulerCallable | None
-) -> dict[str, Any]:
-    """Build the optimiser and schedule of a module's trainable parameters, as the Trainer wants them.
+class ScheduledModule(LightningModule):
+    """A module that is given its optimiser and schedule as callables.
 
-    :class:`~pytorch_lightning.cli.ReduceLROnPlateau` looks at the metric it monitors after each validation epoch, and a
-    fit without validation goes on with a warning; every other schedule is stepped with the optimiser.
+    :class:`~pytorch_lightning.cli.ReduceLROnPlateau` of a metric of the validation (``val/...``) looks at it after each
+    validation, however many there are in an epoch, and of another one after each training epoch; a fit without the
+    metric goes on with a warning. Every other schedule is stepped with the optimiser.
+
+    Attributes:
+        optimizer: Parameters → optimiser; it is given those that are trained.
+        scheduler: Optimiser → learning-rate schedule, or None.
     """
-    built = optimizer(parameter for parameter in module.parameters() if parameter.requires_grad)
-    if scheduler is None:
-        return {"optimizer": built}
-    schedule = scheduler(built)
-    if isinstance(schedule, ReduceLROnPlateau):
-        return {
-            "optimizer": built,
-            "lr_scheduler": {"scheduler": schedule, "monitor": schedule.monitor, "strict": False},
-        }
-    return {"optimizer": built, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    optimizer: OptimizerCallable
+    scheduler: LRSchedulerCallable | None
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Build the optimiser and schedule."""
+        built = self.optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
+        if self.scheduler is None:
+            return {"optimizer": built}
+        schedule = self.scheduler(built)
+        if isinstance(schedule, ReduceLROnPlateau):
+            config = {"scheduler": schedule, "monitor": schedule.monitor, "strict": False}
+            return {"optimizer": built, "lr_scheduler": config}
+        return {"optimizer": built, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """Tell the schedules that last the fit how long it is.
+
+        Earlier, in ``configure_optimizers``, asking the Trainer would make it set up its loaders before it has restored
+        their state, and a resumed fit would begin its epoch anew.
+        """
+        for config in self.trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, WarmupCosine) and config.scheduler.lasts_the_fit:
+                steps = self.trainer.estimated_stepping_batches
+                if math.isinf(steps):
+                    raise ValueError(
+                        "Expected 'trainer.max_epochs', 'trainer.max_steps' or the schedule's 'total_steps' to be "
+                        "given (got a fit without end, over which a cosine cannot be laid)"
+                    )
+                config.scheduler.total_steps = int(steps)
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Step a schedule where the Trainer does, unless it waits for a validation."""
+        if not _waits_for_validation(scheduler):
+            super().lr_scheduler_step(scheduler, metric)
+
+    def on_validation_epoch_end(self) -> None:
+        """Show the schedules that wait for it the validation."""
+        if self.trainer.sanity_checking:
+            return
+        for config in self.trainer.lr_scheduler_configs:
+            if _waits_for_validation(config.scheduler) and config.monitor in self.trainer.callback_metrics:
+                config.scheduler.step(self.trainer.callback_metrics[config.monitor])
 
 
-def set_fit_length(trainer: Trainer) -> None:
-    """Tell the schedules that last the fit how long it is. Call it when training starts.
-
-    Earlier, in ``configure_optimizers``, asking the Trainer would make it set up its loaders before it has restored
-    their state, and a resumed fit would begin its epoch anew.
-    """
-    for config in trainer.lr_scheduler_configs:
-        if isinstance(config.scheduler, WarmupCosine) and config.scheduler.lasts_the_fit:
-            steps = trainer.estimated_stepping_batches
-            if math.isinf(steps):
-                raise ValueError(
-                    "Expected 'trainer.max_epochs', 'trainer.max_steps' or the schedule's 'total_steps' to be given "
-                    "(got a fit without end, over which a cosine cannot be laid)"
-                )
-            config.scheduler.total_steps = int(steps)
+def _waits_for_validation(scheduler: Any) -> bool:
+    return isinstance(scheduler, ReduceLROnPlateau) and scheduler.monitor.startswith("val/")

@@ -4,7 +4,6 @@ from collections import deque
 from typing import Any
 
 import torch
-from pytorch_lightning import LightningModule
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from pytorch_lightning.core.mixins.hparams_mixin import _given_hyperparameters
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
@@ -15,7 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 
 from lightning_modules.batch_checks import check_images, check_labels, check_loss, to_unit_range
 from lightning_modules.data_description import DATA_DESCRIPTION, describe_data, missing_attributes
-from lightning_modules.optimization import configure_optimizers, set_fit_length
+from lightning_modules.optimization import ScheduledModule
 from lightning_modules.pretrained_weights import NETWORK_PREFIXES, load_weights
 from rstg_pyg.models import InflatedResNet, TorchvisionBackbone, load_pretrained
 from rstg_pyg.models.load_pretrained import BACKBONE_PREFIXES
@@ -24,7 +23,7 @@ Batch = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]  # boxes come betw
 TRAIN_ACCURACY_WINDOW = 20  # batches
 
 
-class VideoClassification(LightningModule):
+class VideoClassification(ScheduledModule):
     """Cross-entropy training of a network on labelled videos.
 
     Logs ``train/loss``, ``train/acc`` (mean of the last 20 batches) and ``{val,test}/{loss,acc,acc_top5}``; counts the
@@ -39,7 +38,7 @@ class VideoClassification(LightningModule):
         num_classes: Number of classes.
         optimizer: Parameters → optimiser.
         scheduler: Optimiser → learning-rate schedule, stepped with the optimiser
-            (:class:`~pytorch_lightning.cli.ReduceLROnPlateau`: after each validation epoch), or None.
+            (:class:`~pytorch_lightning.cli.ReduceLROnPlateau`: after each validation), or None.
         backbone_weights: ``.safetensors`` file or checkpoint with weights for ``network.backbone``, read when a fit
             starts from scratch; for an :class:`rstg_pyg.models.InflatedResNet` or a
             :class:`rstg_pyg.models.TorchvisionBackbone` what :func:`rstg_pyg.models.load_pretrained` takes.
@@ -150,10 +149,6 @@ class VideoClassification(LightningModule):
         if not missing_attributes(data):
             checkpoint[DATA_DESCRIPTION] = describe_data(data)
 
-    def on_train_start(self) -> None:
-        """Tell the schedule how long the fit is."""
-        set_fit_length(self.trainer)
-
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch."""
         video, *boxes, label = batch
@@ -194,10 +189,6 @@ class VideoClassification(LightningModule):
         """Probabilities ``[B, num_classes]`` of a batch, and its labels ``[B]``, negative where there are none."""
         video, *boxes, label = batch
         return {"probabilities": self.view_logits(video, *boxes).mean(dim=0).float().softmax(dim=-1), "labels": label}
-
-    def configure_optimizers(self) -> dict:
-        """Build the injected optimiser and schedule."""
-        return configure_optimizers(self, self.optimizer, self.scheduler)
 
     def _accuracy(self, top_k: int) -> MulticlassAccuracy:
         return MulticlassAccuracy(self.num_classes, top_k=top_k, average="micro", validate_args=False)

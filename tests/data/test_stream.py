@@ -54,6 +54,7 @@ def test_loader_goes_on_with_the_next_batch(num_workers):
     assert first.state_dict() == {
         "epoch": 2,
         "items": 12,
+        "step": 3,
         "skipped_epochs": 0,
     }  # whatever the workers have made in advance
     second = loader(num_workers)

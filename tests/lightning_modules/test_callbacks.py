@@ -50,6 +50,7 @@ def fit(tmp_path, monkeypatch):
             accelerator="cpu",
             max_epochs=2,
             logger=logger,
+            default_root_dir=tmp_path,
             log_every_n_steps=1,
             callbacks=[Throughput(window=2), LearningCurve()],
             enable_checkpointing=False,

@@ -181,6 +181,23 @@ def test_missing_checkpoint_is_named(cli, tiny, tmp_path):
         cli("test", *tiny, "--run_dir", tmp_path, "--ckpt_path", "best")
 
 
+@pytest.mark.parametrize("checkpoint", ["elsewhere/lst.ckpt", "rstg-3syncmnist"])
+def test_fit_from_a_checkpoint_that_is_not_there_takes_no_folder(cli, tiny, tmp_path, checkpoint):
+    with pytest.raises(SystemExit, match=rf"'--ckpt_path' to be best, last or a checkpoint \(got '{checkpoint}', no"):
+        cli("fit", *tiny, "--run_dir", tmp_path / "run", "--ckpt_path", checkpoint)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_run_stays_in_its_folder_whatever_the_logger(cli, tiny, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    logger = ["--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", "."]
+    cli("fit", *tiny, "--run_dir", tmp_path / "run", *logger, "--trainer.limit_train_batches", 1)
+    assert {"config.yaml", "learning_curve.png", "checkpoints"} <= {path.name for path in (tmp_path / "run").iterdir()}
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "lightning_logs"}
+    with pytest.raises(SystemExit, match=r"Expected '--run_dir' in place of 'trainer.default_root_dir' \(got here\)"):
+        cli("fit", *tiny, "--trainer.default_root_dir", "here")
+
+
 @pytest.mark.parametrize("subcommand", ["validate", "test", "predict"])
 def test_random_weights_are_not_scored(cli, tiny, tmp_path, subcommand):
     with pytest.raises(SystemExit, match=rf"Expected '--ckpt_path' to be .* to {subcommand} \(got none\)"):

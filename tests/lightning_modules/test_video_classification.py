@@ -113,6 +113,40 @@ def test_plateau_divides_the_learning_rate_by_ten(tmp_path):
     assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-5)
 
 
+@pytest.mark.parametrize(
+    ("trainer", "validations"),
+    [({"val_check_interval": 1}, 8), ({"check_val_every_n_epoch": 2}, 2), ({"num_sanity_val_steps": 2}, 4)],
+)
+def test_plateau_looks_at_every_validation_once(tmp_path, trainer, validations):
+    shown, losses = [], []
+
+    class Plateau(ReduceLROnPlateau):
+        def step(self, metrics, epoch=None):
+            shown.append(metrics.item())
+            super().step(metrics, epoch)
+
+    class Watch(Callback):
+        def on_validation_end(self, trainer, pl_module):
+            if not trainer.sanity_checking:
+                losses.append(trainer.callback_metrics["val/loss"].item())
+
+    module = VideoClassification(network(), CLASSES, scheduler=lambda optimizer: Plateau(optimizer, "val/loss"))
+    fit(module, tmp_path, val=loader(), max_epochs=4, callbacks=[Watch()], **trainer)
+    assert shown == losses
+    assert len(set(losses)) == validations
+
+
+def test_plateau_of_the_training_loss_is_stepped_by_epochs(tmp_path):
+    module = VideoClassification(
+        network(),
+        CLASSES,
+        optimizer=lambda parameters: torch.optim.SGD(parameters, lr=1e-4),
+        scheduler=lambda optimizer: ReduceLROnPlateau(optimizer, "train/loss", patience=1, threshold=10.0),
+    )
+    trainer = fit(module, tmp_path, max_epochs=3)
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-5)
+
+
 def test_plateau_lets_a_fit_without_validation_go_on(tmp_path):
     module = VideoClassification(
         network(), CLASSES, scheduler=lambda optimizer: ReduceLROnPlateau(optimizer, "val/loss")
