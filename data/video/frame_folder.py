@@ -20,7 +20,7 @@ class FrameFolder:
     """The frames of a folder such as ``00001.jpg, 00002.jpg, …``, in the order of the numbers that end their names.
 
     Args:
-        path: The folder. Files that are no images are left alone.
+        path: The folder. Hidden files, and those that are no images, are left alone.
 
     Raises:
         VideoError: If there are no images, one has no number, or a number is missing or there twice.
@@ -30,7 +30,7 @@ class FrameFolder:
         self.path = Path(path)
         files: dict[int, Path] = {}
         for file in self.path.iterdir():
-            if file.suffix.lower() not in IMAGE_SUFFIXES:
+            if file.name.startswith(".") or file.suffix.lower() not in IMAGE_SUFFIXES:
                 continue
             number = re.search(r"\d+$", file.stem)
             if number is None:

@@ -204,7 +204,8 @@ def test_damaged_image_is_named(tmp_path, numbered_frames, write_folder):
 
 def test_frames_are_ordered_by_number(tmp_path, numbered_frames, shown_numbers, write_folder):
     folder = write_folder(tmp_path / "video", numbered_frames(11), name="img_{}.jpg")  # img_10 is before img_2 by name
-    (folder / "notes.txt").touch()
+    for name in ("notes.txt", "._img_1.jpg", ".DS_Store", ".cover.jpg"):
+        (folder / name).touch()
     with open_video(folder) as video:
         assert shown_numbers(video.read(range(11))) == list(range(11))
 
