@@ -90,13 +90,13 @@ def check_videos(data: VideoDataModule, num_workers: int = 2) -> DataReport:
 
     Raises:
         FileNotFoundError: If an annotation is missing.
-        ValueError: If an annotation is damaged.
+        ValueError: If an annotation is damaged, or leaves a video without the label that it needs.
     """
+    lists = {split: data.videos(split) for split in CHECKED_SPLITS}
     num_videos: dict[str, int] = {}
     problems: list[Problem] = []
     seen: set = set()
-    for split in CHECKED_SPLITS:
-        videos = data.videos(split)
+    for split, videos in lists.items():
         places = [place for place, path in enumerate(videos.paths) if path not in seen]
         seen.update(videos.paths)
         if not places:

@@ -15,7 +15,7 @@ from data.video.reading import DECODERS, Decoder
 from data.video.something_something import Split, Version, read_something_something, read_something_something_classes
 from data.video.spatial import Side, center_transform, training_transform, views_transform
 from data.video.video_folder import read_video_folder, read_video_folder_classes
-from data.video.video_list import VideoList
+from data.video.video_list import UNLABELLED, VideoList
 
 Sampling = Literal["segments", "uniform", "dense"]
 SAMPLINGS: tuple[str, ...] = get_args(Sampling)
@@ -32,7 +32,7 @@ class VideoDataModule(StreamDataModule):
       validation; their scores are to be averaged.
 
     Batches are (video uint8 :math:`(B, T, 3, H, W)`, in test and prediction :math:`(B, V, T, 3, H, W)`; label int64
-    :math:`(B,)`, -1 where it is not known).
+    :math:`(B,)`, in prediction -1 where it is not known).
 
     Args:
         num_frames: Frames in a clip, T; the paper has 32.
@@ -194,7 +194,7 @@ class VideoFolderDataModule(VideoDataModule):
         train: The folder or file to train on; its classes, sorted, are the classes.
         val: The folder or file to validate on.
         test: The folder or file to test on; None for the one to validate on.
-        predict: The folder or file to predict; None for the one to test on.
+        predict: The folder or file to predict; None for the one to test on. Here alone videos may have no label.
         **settings: See :class:`VideoDataModule`.
     """
 
@@ -215,9 +215,15 @@ class VideoFolderDataModule(VideoDataModule):
         """The videos of a split.
 
         Raises:
-            ValueError: If a class has no video to train on.
+            ValueError: If a class has no video to train on, or a video outside of ``"predict"`` has no label.
         """
         videos = read_video_folder(self.sources[split], self.class_names)
+        unlabelled = [name for name, label in zip(videos.ids, videos.labels, strict=True) if label == UNLABELLED]
+        if split != "predict" and unlabelled:
+            raise ValueError(
+                f"Expected every video of {self.sources[split]} to have a label, since '{split}' needs it (got "
+                f"{len(unlabelled)} without, the first {unlabelled[:10]})"
+            )
         labels = set(videos.labels)
         without = [name for label, name in enumerate(self.class_names) if label not in labels]
         if split == "train" and without:

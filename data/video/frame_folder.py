@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import chain, islice, pairwise
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -19,7 +20,7 @@ class FrameFolder:
     """The frames of a folder such as ``00001.jpg, 00002.jpg, …``, in the order of the numbers that end their names.
 
     Args:
-        path: The folder. Files that are no images are left alone.
+        path: The folder. Hidden files, and those that are no images, are left alone.
 
     Raises:
         VideoError: If there are no images, one has no number, or a number is missing or there twice.
@@ -29,7 +30,7 @@ class FrameFolder:
         self.path = Path(path)
         files: dict[int, Path] = {}
         for file in self.path.iterdir():
-            if file.suffix.lower() not in IMAGE_SUFFIXES:
+            if file.name.startswith(".") or file.suffix.lower() not in IMAGE_SUFFIXES:
                 continue
             number = re.search(r"\d+$", file.stem)
             if number is None:
@@ -58,14 +59,14 @@ class FrameFolder:
         """The frames at `indices`, counted from 0, uint8 [len(indices), 3, H, W].
 
         Raises:
-            VideoError: If an image is damaged, or has another size than those before.
+            VideoError: If an image is damaged, has no values of 8 or 16 bits, or has another size than those before.
         """
         frames: list[Tensor] = []
         for index in indices:
             file = self._files[index]
             try:
                 with Image.open(file) as image:
-                    frames.append(pil_to_tensor(image.convert("RGB")))
+                    frames.append(pil_to_tensor(_eight_bits(image, file).convert("RGB")))
             except (OSError, SyntaxError) as error:  # Pillow's word for a broken PNG file is the latter
                 raise VideoError(f"Expected {file} to be a whole image ({error})") from error
             if frames[-1].shape != frames[0].shape:
@@ -78,3 +79,14 @@ class FrameFolder:
 
     def __exit__(self, *error: object) -> None:
         """Nothing is open between reads."""
+
+
+def _eight_bits(image: Image.Image, file: Path) -> Image.Image:
+    """The image, with 16-bit grey values brought to 8 bits, which Pillow would cut off at 255."""
+    if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
+        return image
+    image.load()
+    values = np.asarray(image)
+    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+        raise VideoError(f"Expected {file} to have values of 8 or 16 bits (got Pillow's mode {image.mode!r})")
+    return Image.fromarray(((values.astype(np.int64) + 128) // 257).astype(np.uint8))

@@ -119,7 +119,8 @@ class LabelAwareFlip(nn.Module):
     """Mirrors a video left to right, and its label with it.
 
     Args:
-        labels: The label that each label becomes; see :func:`~data.video.mirroring.mirrored_labels`.
+        labels: The label that each label becomes; see :func:`~data.video.mirroring.mirrored_labels`. A negative one,
+            of a video without a label, stays.
         probability: How often.
 
     Raises:
@@ -137,7 +138,7 @@ class LabelAwareFlip(nn.Module):
         """Flip, or not."""
         if torch.rand(()) >= self.probability:
             return video, label
-        return F.horizontal_flip(video), self.labels[label]
+        return F.horizontal_flip(video), self.labels[label] if label >= 0 else label
 
     def extra_repr(self) -> str:
         """The probability."""

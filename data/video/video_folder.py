@@ -20,7 +20,7 @@ def read_video_folder_classes(source: str | Path) -> list[str]:
 
     Raises:
         FileNotFoundError: If there is no such folder or file.
-        ValueError: If there are no classes, or videos beside them.
+        ValueError: If there are no classes, or videos beside them, or a line of a CSV file is damaged.
     """
     source = _existing(source)
     if source.is_dir():
@@ -37,15 +37,16 @@ def read_video_folder(source: str | Path, class_names: Sequence[str]) -> VideoLi
 
     Args:
         source: A folder ``<source>/<class>/<video>``, in which a video is a file (``.mp4``, ``.webm``, …) or a folder
-            with an image for each frame; or a CSV file with the columns ``path`` (relative to the file) and ``label``,
-            the name of the class. Without the column, or with an empty field, a video has no label. In a folder,
-            hidden entries and notes (:data:`NOTE_SUFFIXES`) are left alone; what a CSV file names is taken as a video.
+            with an image for each frame; or a CSV file with the columns ``path`` (relative to the file, or absolute)
+            and ``label``, the name of the class; spaces around fields, and the case of the columns' names, do not
+            count. Without the column, or with an empty field, a video has no label. In a folder, hidden entries and
+            notes (:data:`NOTE_SUFFIXES`) are left alone; what a CSV file names is taken as a video.
         class_names: The names of the classes by label; `source` need not have videos of all.
 
     Raises:
         FileNotFoundError: If there is no such folder or file.
-        ValueError: If there are no videos, a class is unknown, a video is beside the classes, or a file is neither a
-            video nor a note.
+        ValueError: If there are no videos, a class is unknown, a video is beside the classes, a file is neither a video
+            nor a note, or a line of a CSV file has no path or more fields than there are columns.
     """
     source = _existing(source)
     if source.is_dir():
@@ -59,7 +60,8 @@ def read_video_folder(source: str | Path, class_names: Sequence[str]) -> VideoLi
         raise ValueError(f"Expected the classes in {source} to be among {list(class_names)} (got {unknown})")
     if not videos:
         raise ValueError(f"Expected {source} to hold videos in folders named after their classes (got none)")
-    ids = [str(path.relative_to(source if source.is_dir() else source.parent)) for path, _ in videos]
+    root = source if source.is_dir() else source.parent
+    ids = [str(path.relative_to(root) if path.is_relative_to(root) else path) for path, _ in videos]
     return VideoList([path for path, _ in videos], [labels[name] for _, name in videos], ids, class_names)
 
 
@@ -102,8 +104,21 @@ def _videos_in(folder: Path, source: Path) -> list[Path]:
 
 
 def _read_csv(path: Path) -> list[tuple[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if "path" not in (reader.fieldnames or []):
-            raise ValueError(f"Expected {path} to begin with a line of its columns, 'path' among them, 'label' too")
-        return [(row["path"], row.get("label") or "") for row in reader]
+    with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets begin a file with a byte order mark
+        reader = csv.DictReader(file, skipinitialspace=True)
+        columns = [name.strip().lower() for name in reader.fieldnames or []]
+        if columns.count("path") != 1 or columns.count("label") > 1:
+            raise ValueError(
+                f"Expected {path} to begin with a line of its columns, 'path' among them, 'label' too (got {columns})"
+            )
+        reader.fieldnames = columns
+        videos = []
+        for row in reader:
+            name, label = (row.get(column) or "" for column in ("path", "label"))
+            if None in row or not name.strip():
+                raise ValueError(
+                    f"Expected every line of {path} to have a path, and fields for its columns {columns} alone (got "
+                    f"{list(row.values())} in line {reader.line_num})"
+                )
+            videos.append((name.strip(), label.strip()))
+        return videos

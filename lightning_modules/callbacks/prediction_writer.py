@@ -1,5 +1,6 @@
 """Predictions in a file."""
 
+import csv
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +24,8 @@ class PredictionWriter(BasePredictionWriter):
     ==================  ===========================================
 
     Where the data set names its videos, ``predictions.csv`` has a line ``id;class name`` for each, with its most
-    probable class: the form in which Something-Something gives its training set, and takes submissions.
+    probable class: the form in which Something-Something gives its training set, and takes submissions. A name with a
+    ``;``, a quotation mark or a line break in it is quoted, as usual in CSV.
     """
 
     def __init__(self) -> None:
@@ -65,6 +67,8 @@ class PredictionWriter(BasePredictionWriter):
         if videos is None:
             return
         best = rows[1].numpy()[first].argmax(axis=1)
-        with path.with_suffix(".csv").open("w", encoding="utf-8") as file:
+        # Names of files may be any bytes, which Python holds as surrogates where they are no UTF-8.
+        with path.with_suffix(".csv").open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            writer = csv.writer(file, delimiter=";", lineterminator="\n")
             for video, label in zip(index, best, strict=True):
-                file.write(f"{videos.ids[video]};{videos.class_names[label]}\n")
+                writer.writerow((videos.ids[video], videos.class_names[label]))

@@ -21,7 +21,8 @@ def check_data(config: Path, num_workers: int = 2) -> None:
 
     Raises:
         FileNotFoundError: If the file, or an annotation that it leads to, is missing.
-        ValueError: If it has no such section, or that one is no data set of video files.
+        ValueError: If it has no such section, that one is no data set of video files, or a list of videos is damaged or
+            leaves one without the label that it needs.
     """
     section = (yaml.safe_load(config.read_text()) or {}).get("data")
     if section is None:

@@ -1,10 +1,15 @@
+import csv
+import os
+from pathlib import Path
+
 import pytest
 import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
-from lightning_modules.callbacks import LearningCurve, Throughput
+from data.video import VideoList
+from lightning_modules.callbacks import LearningCurve, PredictionWriter, Throughput
 from lightning_modules.callbacks.confusion_figure import draw_confusion
 from lightning_modules.csv_log import csv_logger, read_metrics
 
@@ -75,6 +80,57 @@ def test_throughput_counts_training_alone(fit):
 
 def test_learning_curve_is_drawn_when_the_fit_ends(fit):
     assert (fit() / "learning_curve.png").stat().st_size > 1000
+
+
+class NamedVideos(Dataset):
+    """Videos that are the number of their class.
+
+    Args:
+        videos: Their names and labels.
+    """
+
+    def __init__(self, videos):
+        self.videos = videos
+
+    def __len__(self):
+        return len(self.videos)
+
+    def __getitem__(self, index):
+        return self.videos.labels[index]
+
+
+class Knowing(LightningModule):
+    """Predicts that number."""
+
+    def predict_step(self, batch, batch_idx):
+        return {"probabilities": nn.functional.one_hot(batch, 2).float(), "labels": batch}
+
+
+def test_predictions_of_videos_with_any_names(tmp_path):
+    names = [
+        b"plain, with a comma.mp4",
+        b"\xff\xe9.mp4",
+        "\u00e9.mp4".encode(),
+        b"a;b.mp4",
+        b'say "a".mp4',
+        b"last.mp4",
+    ]
+    ids = [os.fsdecode(name) for name in names]
+    videos = VideoList([Path(name) for name in ids], [0, 1, 1, 1, 0, 0], ids, ["push left", "push; right"])
+    trainer = Trainer(
+        accelerator="cpu", logger=csv_logger(tmp_path), callbacks=[PredictionWriter()], enable_progress_bar=False
+    )
+    trainer.predict(Knowing(), DataLoader(NamedVideos(videos), batch_size=4), return_predictions=False)
+    assert (tmp_path / "predictions.csv").read_bytes().splitlines() == [
+        b"plain, with a comma.mp4;push left",
+        b'\xff\xe9.mp4;"push; right"',
+        b'\xc3\xa9.mp4;"push; right"',
+        b'"a;b.mp4";"push; right"',
+        b'"say ""a"".mp4";push left',
+        b"last.mp4;push left",
+    ]
+    with (tmp_path / "predictions.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        assert [row[0] for row in csv.reader(file, delimiter=";")] == ids
 
 
 def test_log_that_goes_on_keeps_the_rows_before_its_checkpoint(tmp_path):

@@ -204,7 +204,8 @@ def test_damaged_image_is_named(tmp_path, numbered_frames, write_folder):
 
 def test_frames_are_ordered_by_number(tmp_path, numbered_frames, shown_numbers, write_folder):
     folder = write_folder(tmp_path / "video", numbered_frames(11), name="img_{}.jpg")  # img_10 is before img_2 by name
-    (folder / "notes.txt").touch()
+    for name in ("notes.txt", "._img_1.jpg", ".DS_Store", ".cover.jpg"):
+        (folder / name).touch()
     with open_video(folder) as video:
         assert shown_numbers(video.read(range(11))) == list(range(11))
 
@@ -214,6 +215,41 @@ def test_grey_images_become_colour(tmp_path):
     Image.new("L", (8, 8), 77).save(tmp_path / "video" / "1.png")
     with open_video(tmp_path / "video") as video:
         assert torch.equal(video.read([0]), torch.full((1, 3, 8, 8), 77, dtype=torch.uint8))
+
+
+def test_sixteen_bits_become_eight(tmp_path, write_folder):
+    values = np.array([[0, 128, 129, 257, 10000, 65535]])
+    (tmp_path / "video").mkdir()
+    for number, kind in enumerate((">u2", "<u2", "<i4"), start=1):  # the TIFF files have Pillow's modes I;16B and I
+        form = "PNG" if kind == "<u2" else "TIFF"
+        Image.fromarray(values.astype(kind)).save(tmp_path / f"video/{number}.png", form)
+    with open_video(tmp_path / "video") as video:
+        for frame in video.read([0, 1, 2]):
+            assert frame[:, 0].tolist() == [[0, 0, 1, 1, 39, 255]] * 3
+
+
+@pytest.mark.parametrize(
+    ("values", "mode"), [([[0, 65536]], "I"), ([[-1, 3]], "I"), ([[0.0, 1.0]], "F"), ([[float("nan"), 1.0]], "F")]
+)
+def test_image_of_neither_eight_nor_sixteen_bits_is_named(tmp_path, values, mode):
+    (tmp_path / "video").mkdir()
+    kind = np.float32 if mode == "F" else np.int32
+    Image.fromarray(np.array(values, kind)).save(tmp_path / "video/1.png", "TIFF")
+    with (
+        open_video(tmp_path / "video") as video,
+        pytest.raises(VideoError, match=rf"Expected .*1.png to have values of 8 or 16 bits \(got .* mode '{mode}'\)"),
+    ):
+        video.read([0])
+
+
+def test_damaged_image_of_sixteen_bits_is_named(tmp_path):
+    (tmp_path / "video").mkdir()
+    file = tmp_path / "video/1.png"
+    noise = np.random.default_rng(0).integers(0, 65536, (32, 48), dtype=np.uint16)
+    Image.fromarray(noise).save(file)
+    cut(file, 0.5, file)
+    with open_video(tmp_path / "video") as video, pytest.raises(VideoError, match=r"1.png to be a whole image \(.+\)"):
+        video.read([0])
 
 
 def test_error_comes_back_from_a_worker_as_it_was():

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.transforms.v2 import functional as F
 
+from data.video import UNLABELLED
 from data.video.mirroring import mirrored_labels
 from data.video.spatial import (
     EvenCrops,
@@ -158,6 +159,12 @@ def test_flip_takes_the_label_with_it():
     assert torch.equal(F.horizontal_flip(flipped), video)
     labels = [LabelAwareFlip(mirrored_labels(NAMES))(video, 3)[1] for _ in range(400)]
     assert 140 < labels.count(4) < 260  # half, within six standard deviations
+
+
+def test_flip_leaves_a_video_without_a_label_without_one():
+    flipped, label = LabelAwareFlip(mirrored_labels(NAMES), 1.0)(positions(4, 6), UNLABELLED)
+    assert label == UNLABELLED
+    assert torch.equal(flipped, positions(4, 6).flip(-1))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import torch
 
 from data import SomethingSomethingDataModule, VideoFolderDataModule
 from data.stream import StreamLoader
-from data.video import DenseSampling, SegmentSampling, UniformSampling, read_something_something
+from data.video import DenseSampling, SegmentSampling, UniformSampling, check_videos, read_something_something
 
 SMALL = {"num_frames": 4, "resize": 32, "crop": 24, "eval_crop": 28, "num_workers": 0, "batch_size": 2}
 
@@ -93,6 +93,24 @@ def test_class_without_a_video_to_train_on_is_named(tmp_path, numbered_frames, w
     assert data.videos("val").labels == [0]
     with pytest.raises(ValueError, match=r"Expected .*train to hold videos of every class \(got none of \['b'\]\)"):
         data.setup("fit")
+
+
+def test_only_what_is_to_be_predicted_may_have_no_label(tmp_path):
+    (tmp_path / "labelled.csv").write_text("path,label\n1.mp4,a\n2.mp4,b\n")
+    rows = "".join(f"{number}.mp4,\n" for number in range(10, 22))
+    (tmp_path / "partly.csv").write_text(f"path,label\n1.mp4,a\n2.mp4,b\n{rows}")
+    labelled, partly = (str(tmp_path / name) for name in ("labelled.csv", "partly.csv"))
+    for sources in ({"train": partly}, {"val": partly}, {"test": partly}):
+        data = VideoFolderDataModule(**{"train": labelled, "val": labelled, "predict": partly} | sources, **SMALL)
+        assert data.videos("predict").labels == [0, *[-1] * 10, 1, *[-1] * 2]
+        (split,) = sources
+        expected = (
+            rf"partly.csv to have a label, since '{split}' .*\(got 12 without, the first \['10.mp4', .*'19.mp4'\]\)"
+        )
+        with pytest.raises(ValueError, match=expected):
+            data.setup("test" if split == "test" else "fit")
+        with pytest.raises(ValueError, match=expected):
+            check_videos(data, num_workers=0)
 
 
 @pytest.mark.parametrize(

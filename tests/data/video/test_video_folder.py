@@ -37,6 +37,53 @@ def test_csv_file_without_labels(root):
     assert read_video_folder(root / "predict.csv", ["a"]).labels == [UNLABELLED]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\ufeffpath,label\r\njump/frames,up\r\nclap/c.webm,hands\r\n",
+        'path, label\njump/frames, "up"\n\nclap/c.webm, hands\n',
+        ' Label ,seconds,PATH \n"up" ,3,jump/frames \nhands,4,clap/c.webm\n',
+    ],
+)
+def test_csv_files_as_tools_write_them(root, content):
+    (root / "train.csv").write_bytes(content.encode())
+    assert read_video_folder_classes(root / "train.csv") == ["hands", "up"]
+    videos = read_video_folder(root / "train.csv", ["hands", "up"])
+    assert videos.ids == ["clap/c.webm", "jump/frames"]
+    assert videos.labels == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("path,label\n\na.mp4,up\na,b.mp4,up\n", r"\(got \['a', 'b.mp4', \['up'\]\] in line 4\)"),
+        ("path,label\na.mp4,up\n,up\n", r"\(got \['', 'up'\] in line 3\)"),
+        ("label,path\nup\n", r"\(got \['up', None\] in line 2\)"),
+    ],
+)
+def test_damaged_line_of_a_csv_file_is_named(tmp_path, content, message):
+    (tmp_path / "train.csv").write_text(content)
+    for read in (read_video_folder_classes, lambda source: read_video_folder(source, ["up"])):
+        with pytest.raises(ValueError, match=rf"Expected every line of .*train.csv to have a path.* {message}"):
+            read(tmp_path / "train.csv")
+
+
+def test_columns_named_twice_are_an_error(tmp_path):
+    for columns in ("path,label,Label", "path,Path"):
+        (tmp_path / "train.csv").write_text(f"{columns}\n")
+        with pytest.raises(ValueError, match=r"train.csv to begin with a line of its columns, .* \(got \['path', "):
+            read_video_folder(tmp_path / "train.csv", ["up"])
+
+
+def test_absolute_paths_in_a_csv_file(root):
+    lists = root / "lists"
+    lists.mkdir()
+    (lists / "train.csv").write_text(f"path,label\n{root}/clap/c.webm,up\n{lists}/a.mp4,up\n")
+    videos = read_video_folder(lists / "train.csv", ["up"])
+    assert videos.ids == [f"{root}/clap/c.webm", "a.mp4"]
+    assert videos.paths == [root / "clap/c.webm", lists / "a.mp4"]
+
+
 def test_wrong_layouts_are_named(root, tmp_path):
     with pytest.raises(FileNotFoundError, match="to be a folder of classes or a CSV file"):
         read_video_folder(tmp_path / "nowhere", ["a"])
