@@ -118,7 +118,11 @@ def test_predictions_of_videos_with_any_names(tmp_path):
     ids = [os.fsdecode(name) for name in names]
     videos = VideoList([Path(name) for name in ids], [0, 1, 1, 1, 0, 0], ids, ["push left", "push; right"])
     trainer = Trainer(
-        accelerator="cpu", logger=csv_logger(tmp_path), callbacks=[PredictionWriter()], enable_progress_bar=False
+        accelerator="cpu",
+        default_root_dir=tmp_path,
+        logger=False,
+        callbacks=[PredictionWriter()],
+        enable_progress_bar=False,
     )
     trainer.predict(Knowing(), DataLoader(NamedVideos(videos), batch_size=4), return_predictions=False)
     assert (tmp_path / "predictions.csv").read_bytes().splitlines() == [
