@@ -71,8 +71,8 @@ class NodesToVec(nn.Module):
 
         Returns:
             ``[B, D]`` and the state: nothing for ``"last"``, for ``"mean"`` the mean up to here ``[B, D]`` and the
-            number of frames in it, ``[B]`` int64. A running mean, as a sum would outgrow its precision, and never in half
-            precision, in which it would soon stand still.
+            number of frames in it, ``[B]`` int64. A running mean, as a sum would outgrow its precision; never in half
+            precision, where it would soon stand still.
 
         Raises:
             ValueError: If ``x`` or ``state`` has the wrong shape.
