@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from torch_geometric.utils import is_sparse
 
 from rstg_pyg.nn.rstg import RSTG
+from rstg_pyg.nn.track_rstg import TrackRSTG
 from rstg_pyg.nn.volume_rstg import VolumeRSTG
 
 Shape = Sequence[int]
@@ -124,11 +125,17 @@ def summary(model: nn.Module, *inputs: Any, **named_inputs: Any) -> Summary:
         **named_inputs: Its named inputs.
 
     Raises:
-        ValueError: If the first input is not a tensor ``[B, T, ...]``.
+        ValueError: If the first input is not a tensor ``[B, T, ...]``, or the model has a
+            :class:`rstg_pyg.nn.TrackRSTG`.
     """
     if not inputs or not isinstance(inputs[0], Tensor) or inputs[0].dim() < 2:
         got = list(inputs[0].shape) if inputs and isinstance(inputs[0], Tensor) else [type(i).__name__ for i in inputs]
         raise ValueError(f"Expected 'inputs' to start with a tensor of shape [B, T, ...] (got {got})")
+    if any(isinstance(module, TrackRSTG) for module in model.modules()):
+        raise ValueError(
+            f"Expected 'model' to have the same nodes and edges in every frame (got a {type(model).__name__} with a "
+            "TrackRSTG, whose costs depend on which tracks are there)"
+        )
     graphs = {name: module for name, module in model.named_modules() if isinstance(module, RSTG)}
     messages, updates, formula = 0, 0, 0
 
@@ -175,10 +182,9 @@ def _graphs(model: nn.Module, num_nodes: int | None, num_edges: int | None) -> l
     for module in model.modules():
         if isinstance(module, RSTG) and module not in sized:
             if num_nodes is None or num_edges is None:
-                raise ValueError(
-                    "Expected 'num_nodes' and 'num_edges' to be given for an RSTG without a pyramid "
-                    f"(got {num_nodes} and {num_edges})"
-                )
+                sizes = {"num_nodes": num_nodes, "num_edges": num_edges}
+                missing = " and ".join(f"'{name}'" for name, size in sizes.items() if size is None)
+                raise ValueError(f"Expected {missing} to be given for an RSTG without a pyramid (got None)")
             graphs.append((module, num_nodes, num_edges))
     return graphs
 

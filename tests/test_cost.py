@@ -14,6 +14,7 @@ from rstg_pyg import (
     summary,
 )
 from rstg_pyg.models import (
+    BoxRSTGToVec,
     ClassifierHead,
     ConvNetLSTM,
     GlobalAveragePool,
@@ -152,9 +153,16 @@ def test_reads_as_a_table():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match=r"Expected 'num_nodes' and 'num_edges' to be given .*\(got None and None\)"):
+    with pytest.raises(ValueError, match=r"Expected 'num_nodes' and 'num_edges' to be given .*\(got None\)"):
         count_messages(RSTG(D, D), T)
+    with pytest.raises(ValueError, match=r"Expected 'num_edges' to be given .*\(got None\)"):
+        count_multiply_adds(RSTG(D, D), T, N)
+    with pytest.raises(ValueError, match=r"Expected 'num_nodes' to be given .*\(got None\)"):
+        count_recurrent_updates(RSTG(D, D), T)
     with pytest.raises(ValueError, match=r"Expected 'inputs' to start with a tensor of shape \[B, T, ...\]"):
         summary(RSTG(D, D))
     with pytest.raises(ValueError, match=r"\(got \[3\]\)"):
         summary(RSTG(D, D), torch.rand(3))
+    boxes = VideoClassifier(SmallCNN(1, (4, 8)), BoxRSTGToVec(8, D), ClassifierHead(D, 5))
+    with pytest.raises(ValueError, match=r"same nodes and edges .* \(got a VideoClassifier with a TrackRSTG"):
+        summary(boxes, torch.rand(1, 2, 1, 16, 16), boxes=torch.rand(1, 2, 3, 4))

@@ -88,9 +88,8 @@ def load_program(path: str | Path, format: Format) -> Callable[..., Any]:
 
 
 def _write_onnx(program: torch.export.ExportedProgram, path: str | Path) -> None:
-    num_states = len(program.graph_signature.user_inputs) - 1
-    states = [f"state_{number}" for number in range(num_states)]
-    first = "frame" if states else "clip"
+    first, *others = program.graph_signature.user_inputs
+    states = [f"state_{number}" for number in range(len(others))]
     onnx_program = torch.onnx.export(
         program,
         input_names=[first, *states],
@@ -112,6 +111,6 @@ def _load_onnx(path: str | Path) -> Callable[..., Any]:
     def run(*tensors: Tensor) -> Tensor | tuple[Tensor, ...]:
         arrays = (tensor.numpy() for tensor in tensors)
         outs = tuple(map(torch.from_numpy, session.run(None, dict(zip(names, arrays, strict=True)))))
-        return outs if len(outs) > 1 else outs[0]
+        return outs[0] if names == ["clip"] else outs
 
     return run

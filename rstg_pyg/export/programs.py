@@ -57,7 +57,7 @@ def export_program(
         if part == "clip":
             return torch.export.export(_Clip(model), (clip,), dynamic_shapes=(batch,))
         state = first_state(model, clip[:, 0])
-        shapes = (batch, tuple(batch for _ in state))
+        shapes = (batch, tuple(batch for _ in state)) if state else (batch,)
         return torch.export.export(_Step(model), (clip[:, 0], *state), dynamic_shapes=shapes)
 
 

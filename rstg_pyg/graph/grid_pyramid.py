@@ -143,6 +143,10 @@ class GridPyramid(nn.Module):
         height, width = volume.shape[-2:]
         self._check_size("volume", (height, width))
         vertical, horizontal = self._overlap((height, width))
+        if _multiplied_in(volume) == torch.float16:
+            # A weight of 1 / (H·W) would be subnormal: columns first, then rows, which are summed in float32.
+            columns = torch.matmul(volume, (horizontal.to(volume.dtype) / width).t())
+            return (columns * (vertical / height).t()).sum(dim=-2).to(columns.dtype).transpose(-1, -2)
         weight = (vertical.to(volume.dtype) / height)[:, :, None] * (horizontal.to(volume.dtype) / width)[:, None, :]
         return torch.matmul(weight.flatten(start_dim=1), volume.flatten(start_dim=-2).transpose(-1, -2))
 
@@ -189,6 +193,12 @@ def _rows_and_columns(scale: Scale) -> tuple[int, int]:
     if len(pair) != 2 or not all(isinstance(n, int) and n > 0 for n in pair):
         raise ValueError(f"Expected 'scales' to hold positive ints or (rows, columns) pairs (got {scale!r})")
     return pair[0], pair[1]
+
+
+def _multiplied_in(tensor: Tensor) -> torch.dtype:
+    """The type in which matrix products of a tensor are taken."""
+    autocast = torch.is_autocast_enabled(tensor.device.type) and tensor.dtype != torch.float64
+    return torch.get_autocast_dtype(tensor.device.type) if autocast else tensor.dtype
 
 
 def _check_floating(name: str, tensor: Tensor, *, min_dim: int, layout: str) -> None:

@@ -87,7 +87,8 @@ class BoxRSTGToVec(nn.Module):
                 track=clip * num_tracks + place,
             )
         )
-        x = torch.cat([graph.x, graph.box, graph.motion] if self.motion else [graph.x, graph.box], dim=1)
+        box = graph.box.to(volume.dtype)
+        x = torch.cat([graph.x, box, graph.motion] if self.motion else [graph.x, box], dim=1)
         nodes, _ = self.tracks(
             x, graph.edge_index, graph.frame, graph.track, pos_map=graph.pos_map if self.positional else None
         )

@@ -40,7 +40,8 @@ class NodesToVec(nn.Module):
             batch: ``[N]`` int64, the graph of each node of a disjoint :class:`~torch_geometric.data.Batch`, whose
                 clips are ``x [1, T, ΣN, D]``.
             batch_size: Number G of graphs in ``batch``; None reads it from the values of ``batch``.
-            lengths: ``[B]`` int64, valid frames of each clip (at least 1), for sequences padded with zeros.
+            lengths: ``[B]`` int64, valid frames of each clip, for sequences padded with zeros; a clip without any
+                gives zeros.
 
         Returns:
             ``[B, D]``, or ``[G, D]`` with ``batch``.
@@ -56,7 +57,7 @@ class NodesToVec(nn.Module):
             clips = torch.arange(x.size(0), device=x.device)
             nodes = x[:, -1] if lengths is None else x[clips, lengths - 1]
         else:
-            nodes = x.mean(dim=1) if lengths is None else x.sum(dim=1) / lengths.to(x.dtype)[:, None, None]
+            nodes = x.mean(dim=1) if lengths is None else x.sum(dim=1) / lengths.clamp(min=1).to(x.dtype)[:, None, None]
         if batch is None:
             return nodes.sum(dim=1)
         return scatter(nodes[0], batch, dim=0, dim_size=batch_size, reduce="sum")
@@ -70,7 +71,8 @@ class NodesToVec(nn.Module):
 
         Returns:
             ``[B, D]`` and the state: nothing for ``"last"``, for ``"mean"`` the mean up to here ``[B, D]`` and the
-            number of frames in it, ``[B]`` int64. A running mean, as a sum would outgrow its precision.
+            number of frames in it, ``[B]`` int64. A running mean, as a sum would outgrow its precision; never in half
+            precision, where it would soon stand still.
 
         Raises:
             ValueError: If ``x`` or ``state`` has the wrong shape.
@@ -78,8 +80,9 @@ class NodesToVec(nn.Module):
         if x.dim() != 3:
             raise ValueError(f"Expected 'x' to be of shape [B, N, D] (got {list(x.shape)})")
         out = x.sum(dim=1)
+        dtype = torch.promote_types(x.dtype, torch.float32)
         if state is None and self.readout == "mean":
-            state = (torch.zeros_like(out), torch.zeros(out.size(0), dtype=torch.int64, device=x.device))
+            state = (torch.zeros_like(out, dtype=dtype), torch.zeros(out.size(0), dtype=torch.int64, device=x.device))
         shapes = [list(tensor.shape) for tensor in state or ()]
         expected = [list(out.shape), [out.size(0)]][: self.num_states]
         if shapes != expected:
@@ -88,8 +91,8 @@ class NodesToVec(nn.Module):
             return out, ()
         mean, count = state
         count = count + 1
-        mean = mean + (out - mean) / count.to(out.dtype)[:, None]
-        return mean, (mean, count)
+        mean = mean + (x.sum(dim=1, dtype=dtype) - mean) / count.to(dtype)[:, None]
+        return mean.to(out.dtype), (mean, count)
 
     def extra_repr(self) -> str:
         """Show the read-out in ``repr``."""

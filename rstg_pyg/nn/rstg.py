@@ -215,7 +215,13 @@ class RSTG(nn.Module):
 
         Returns:
             The state with those samples as before the first frame.
+
+        Raises:
+            ValueError: If ``reset`` is not bool of shape ``[B]``.
         """
+        size = state[0].size(0) if state else reset.numel()
+        if reset.dtype != torch.bool or list(reset.shape) != [size]:
+            raise ValueError(f"Expected 'reset' to be bool of shape [{size}] (got {reset.dtype} {list(reset.shape)})")
         return tuple(s.masked_fill(reset.view(-1, *[1] * (s.dim() - 1)), 0) for s in state)
 
     def _run_stages(

@@ -321,6 +321,8 @@ class RSTGConv(MessagePassing):
 
     def _check_features(self, source: Tensor, destination: Tensor, pos_map: OptTensor, group: OptTensor) -> None:
         for x in (source, destination):
+            if not isinstance(x, Tensor):
+                raise ValueError(f"Expected 'x' to be a tensor or a pair of tensors (got a {type(x).__name__} in it)")
             if x.dim() < 2:
                 raise ValueError(f"Expected 'x' to be of shape [*, N, F] (got {list(x.shape)})")
             if not x.is_floating_point():

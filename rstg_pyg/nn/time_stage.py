@@ -51,7 +51,8 @@ class TimeStage(nn.Module):
 
         Args:
             x: ``[B, T, N, D]`` node features.
-            state: Tuple of ``[B, N, D]``, (h, c) of an LSTM, (h,) otherwise; None starts from zeros.
+            state: Tuple of ``[B, N, D]``, (h, c) of an LSTM, (h,) otherwise, of any floating point type; None starts
+                from zeros.
             lengths: ``[B]`` int64, number of valid frames of each clip; frames beyond it give zeros and leave the
                 state as it is.
 
@@ -60,7 +61,10 @@ class TimeStage(nn.Module):
         """
         num_clips, num_frames, num_nodes, _ = x.shape
         sequence = x.permute(1, 0, 2, 3).reshape(num_frames, num_clips * num_nodes, self.channels)
-        before = None if state is None else tuple(s.reshape(1, num_clips * num_nodes, self.channels) for s in state)
+        before: State | None = None
+        if state is not None:
+            dtype = self.rnn.all_weights[0][0].dtype
+            before = tuple(s.reshape(1, num_clips * num_nodes, self.channels).to(dtype) for s in state)
         if lengths is not None:
             # Packing needs at least one frame a row: rows without one run a frame that is discarded below.
             frames = lengths.clamp(min=1).repeat_interleave(num_nodes).cpu()

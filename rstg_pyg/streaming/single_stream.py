@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rstg_pyg.models import VideoClassifier
 from rstg_pyg.nn.time_stage import State
-from rstg_pyg.streaming.readiness import check_ready
+from rstg_pyg.streaming.readiness import check_in_eval_mode, check_ready
 
 
 @overload
@@ -52,6 +52,7 @@ def stream(
         with torch.no_grad():  # not around the loop: it would hold between frames too
             if number == 0:
                 check_ready(model, frame[None])
+            check_in_eval_mode(model)
             began = time.perf_counter()
             scores, state = model.step(frame[None], state)
             if return_latency and scores.device.type != "cpu":

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rstg_pyg.models import VideoClassifier
 from rstg_pyg.nn.time_stage import State
-from rstg_pyg.streaming.readiness import check_ready
+from rstg_pyg.streaming.readiness import check_in_eval_mode, check_ready
 
 
 class StreamBatch:
@@ -22,7 +22,8 @@ class StreamBatch:
     Attributes:
         names: The streams, in the order of the rows of ``state``.
         state: State of :meth:`VideoClassifier.step <rstg_pyg.VideoClassifier.step>`, a row a stream; None before the
-            first step. With ``names`` it is all there is to save, and to set again.
+            first step. With ``names`` it is all there is to save, and to set again. No later step changes it: the next
+            state is a new tuple.
     """
 
     def __init__(self, model: VideoClassifier) -> None:
@@ -61,8 +62,8 @@ class StreamBatch:
             ValueError: If there is none of this name.
         """
         row = self._row(name)
-        for rows in self.state or ():
-            rows[row] = 0
+        if self.state is not None:
+            self.state = tuple(rows.index_fill(0, torch.tensor([row], device=rows.device), 0) for rows in self.state)
 
     @torch.no_grad()
     def step(self, frames: Mapping[Hashable, Tensor]) -> dict[Hashable, Tensor]:
@@ -90,13 +91,14 @@ class StreamBatch:
         if not self._ready:
             check_ready(self.model, batch)
             self._ready = True
+        check_in_eval_mode(self.model)
 
         before = None if self.state is None else tuple(old[rows] for old in self.state)
         scores, after = self.model.step(batch, before)
         if self.state is None:
             self.state = tuple(new.new_zeros(len(self.names), *new.shape[1:]) for new in after)
-        for old, new in zip(self.state, after, strict=True):
-            old[rows] = new
+        states = zip(self.state, after, strict=True)
+        self.state = tuple(old.index_copy(0, rows, new.to(old.dtype)) for old, new in states)
         return dict(zip(frames, scores, strict=True))
 
     def _row(self, name: Hashable) -> int:

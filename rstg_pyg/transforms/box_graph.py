@@ -30,7 +30,8 @@ class BoxGraph(BaseTransform):
       log h' / h, log w' / w), as detectors encode boxes; 0 for the first box of a track,
     - **pos_map:** ``[M, pos_map_size²]`` position maps, as those of a :class:`~rstg_pyg.GridPyramid`'s cells.
 
-    :class:`rstg_pyg.nn.TrackRSTG` takes the result, and PyG's own loader batches it. Everything else is kept.
+    all but the edges of the volume's type. Everything else is kept. :class:`rstg_pyg.nn.TrackRSTG` takes the result,
+    and PyG's own loader batches it.
 
     Args:
         min_iou: Two boxes of a frame are joined where their intersection over union is above it; None joins none.
@@ -70,9 +71,9 @@ class BoxGraph(BaseTransform):
         volume, box, frame, track = _checked_boxes(data)
         data.x = _roi_align(volume, box, frame)
         data.edge_index = self._join(box, frame)
-        data.pos = (box[:, :2] + box[:, 2:]) / 2
-        data.motion = _motion(box, track)
-        data.pos_map = smooth_coverage(box_coverage(box, self.pos_map_size), self.sigma)
+        data.pos = ((box[:, :2] + box[:, 2:]) / 2).to(volume.dtype)
+        data.motion = _motion(box, track).to(volume.dtype)
+        data.pos_map = smooth_coverage(box_coverage(box, self.pos_map_size), self.sigma).to(volume.dtype)
         del data.volume
         return data
 

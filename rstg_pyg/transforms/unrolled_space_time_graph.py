@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data, HeteroData
+from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
@@ -24,15 +24,16 @@ class UnrolledSpaceTimeGraph(BaseTransform):
     - **frame:** ``[T·N]``, t of each node,
     - ``pos``, ``box``, ``scale`` and ``pos_map``, if there, repeated for every frame.
 
-    Everything else, such as the label ``y``, is kept.
+    Everything else, such as the label ``y``, is kept, but for ``num_nodes``, which was that of a frame. Clips are
+    unrolled one by one, and batched after that.
 
     Args:
         to_hetero: Give a :class:`~torch_geometric.data.HeteroData` instead, with node type ``node`` and edge types
             ``(node, spatial, node)`` and ``(node, temporal, node)``.
 
     Raises:
-        ValueError: If there are other edge attributes, ``x`` or ``edge_index`` is missing or of the wrong shape or
-            type, ``x`` holds NaN or infinity, or ``edge_index`` points outside the nodes.
+        ValueError: If it is given a batch, there are other edge attributes, ``x`` or ``edge_index`` is missing or of
+            the wrong shape or type, ``x`` holds NaN or infinity, or ``edge_index`` points outside the nodes.
     """
 
     def __init__(self, to_hetero: bool = False) -> None:
@@ -41,7 +42,8 @@ class UnrolledSpaceTimeGraph(BaseTransform):
     def forward(self, data: Data) -> Data | HeteroData:
         """Unroll ``x`` and ``edge_index``."""
         x, edge_index = _checked_graph(data)
-        other_edge_attributes = [name for name in data.edge_attrs() if name != "edge_index"]
+        # A label may happen to be as long as there are edges.
+        other_edge_attributes = [name for name in data.edge_attrs() if name not in ("edge_index", "y")]
         if other_edge_attributes:
             raise ValueError(
                 f"Expected 'data' to have no edge attributes but 'edge_index', as temporal edges have none "
@@ -59,6 +61,8 @@ class UnrolledSpaceTimeGraph(BaseTransform):
             if name in data:
                 nodes[name] = data[name].repeat(num_frames, *[1] * (data[name].dim() - 1))
 
+        if "num_nodes" in data:
+            del data.num_nodes
         if self.to_hetero:
             hetero = HeteroData()
             for name, value in data.items():
@@ -81,6 +85,10 @@ class UnrolledSpaceTimeGraph(BaseTransform):
 
 
 def _checked_graph(data: Data) -> tuple[Tensor, Tensor]:
+    if isinstance(data, Batch):
+        raise ValueError(
+            f"Expected 'data' to be of one clip (got a batch of {data.num_graphs}): unroll before batching"
+        )
     x, edge_index = (data.get("x"), data.get("edge_index")) if isinstance(data, Data) else (None, None)
     if not isinstance(x, Tensor) or not isinstance(edge_index, Tensor):
         got = data if isinstance(data, Data) else type(data).__name__

@@ -2,9 +2,10 @@ import shutil
 
 import pytest
 import torch
+from onnxruntime import InferenceSession
 from torch._inductor import config as inductor_config
 
-from rstg_pyg.export import files, largest_difference, load_program, write_program
+from rstg_pyg.export import export_program, files, largest_difference, load_program, write_program
 
 CLIP = [3, 1, 8, 8]
 
@@ -18,6 +19,18 @@ def test_file_says_what_the_model_says(model, program, part, format, tmp_path):
     run = load_program(path, format)
     for num_clips in (1, 4):
         assert largest_difference(run, model, part, torch.rand(num_clips, *CLIP)) < 1e-5
+
+
+@pytest.mark.parametrize("format", ["exported_program", "onnx"])
+def test_file_of_a_step_without_state(make_classifier, format, tmp_path):
+    model = make_classifier(schedule="space_only", readout="last")
+    path = tmp_path / f"model{files.SUFFIXES[format]}"
+    write_program(export_program(model, "step", CLIP), path, format)
+    run = load_program(path, format)
+    for num_clips in (1, 4):
+        assert largest_difference(run, model, "step", torch.rand(num_clips, *CLIP)) < 1e-5
+    if format == "onnx":
+        assert [described.name for described in InferenceSession(path).get_inputs()] == ["frame"]
 
 
 @pytest.mark.slow

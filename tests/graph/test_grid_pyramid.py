@@ -223,6 +223,17 @@ def test_pool_and_unpool_keep_the_type(dtype, device):
     torch.testing.assert_close(nodes.float(), pyramid.pool(volume), rtol=2e-2, atol=2e-2)
 
 
+@pytest.mark.parametrize("autocast", [True, False])
+def test_large_frames_in_float16(autocast, device):
+    pyramid = GridPyramid(((4, 7), (3, 3), 1)).to(device)
+    volume = 1 + torch.rand(1, 2, 480, 640, device=device)
+    expected = pyramid.pool(volume)
+    with torch.autocast(device.type, torch.float16, enabled=autocast):
+        nodes = pyramid.pool(volume if autocast else volume.half())
+    assert nodes.dtype == torch.float16
+    torch.testing.assert_close(nodes.float(), expected, rtol=1e-3, atol=0)
+
+
 def test_gradients_of_pool_and_unpool():
     pyramid = GridPyramid()
     volume = torch.randn(2, 4, 5, dtype=torch.float64, requires_grad=True)

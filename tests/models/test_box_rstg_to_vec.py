@@ -31,6 +31,14 @@ def test_batch_equals_one_by_one_and_the_order_of_boxes_does_not_matter(graph):
     assert (graph(volume, boxes.index_fill(0, torch.tensor(0), math.nan))[0] == 0).all()  # a clip without boxes
 
 
+def test_boxes_of_another_type_than_the_network(graph):
+    volume, boxes = torch.rand(2, 3, 3, 5, 5), make_boxes(2, 3, 4)
+    expected = graph(volume.double(), boxes)
+    out = graph.float()(volume, boxes)
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out.double(), expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("schedule", ["all_temp", "space_only"])
 @pytest.mark.parametrize("input_norm", [None, "batch"])
 def test_batch_without_boxes_gives_zeros_and_gradients_of_zeros(schedule, input_norm):

@@ -21,6 +21,14 @@ def test_lengths_equal_shorter_clips(readout):
 
 
 @pytest.mark.parametrize("readout", ["last", "mean"])
+def test_clip_without_frames_gives_zeros(readout):
+    x = torch.randn(2, 4, 5, 3)
+    x[1] = 0
+    out = NodesToVec(readout)(x, lengths=torch.tensor([4, 0]))
+    assert out[1].tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("readout", ["last", "mean"])
 def test_disjoint_batch_of_graphs_of_any_size(readout):
     x = torch.randn(1, 3, 5, 2)
     batch = torch.tensor([0, 0, 1, 1, 1])
@@ -36,6 +44,18 @@ def test_frame_by_frame(readout):
     for t in range(4):
         out, state = NodesToVec(readout).step(x[:, t], state)
         torch.testing.assert_close(out, NodesToVec(readout)(x[:, : t + 1]))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_mean_of_a_long_stream_in_half_precision(dtype):
+    readout, state = NodesToVec("mean"), None
+    for value in (1.0, 3.0):  # 1000 frames each
+        frame = torch.full((1, 5, 2), value, dtype=dtype)
+        for _ in range(1000):
+            out, state = readout.step(frame, state)
+    assert out.dtype == dtype
+    assert out.tolist() == [[10.0, 10.0]]
+    assert state[0].dtype == torch.float32
 
 
 def test_errors_and_repr():

@@ -248,6 +248,26 @@ def test_reset_starts_a_sample_afresh_and_no_other(rstg, clip):
     torch.testing.assert_close(out[1], rstg(clip[:, 2:], EDGES)[0][1])
 
 
+@pytest.mark.parametrize("reset", [torch.tensor([0, 1, 0]), torch.tensor([True]), torch.ones(3, 1, dtype=torch.bool)])
+def test_reset_of_other_samples_than_there_are(rstg, clip, reset):
+    _, state = rstg(clip, EDGES)
+    if state:
+        with pytest.raises(ValueError, match=r"Expected 'reset' to be bool of shape \[3\] \(got torch\."):
+            rstg.reset_state(state, reset)
+
+
+@pytest.mark.parametrize("rnn", RNNS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("num_frames", [1, 2])
+def test_state_of_another_type(schedule, rnn, num_frames):
+    rstg, clip = RSTG(3, 4, 2, schedule=schedule, rnn=rnn).double(), torch.randn(2, 4, 4, 3, dtype=torch.float64)
+    _, state = rstg(clip[:, :2], EDGES)
+    of_floats = tuple(s.float() if s.is_floating_point() else s for s in state)
+    out, _ = rstg(clip[:, 2 : 2 + num_frames], EDGES, state=of_floats)
+    assert out.dtype == torch.float64
+    torch.testing.assert_close(out, rstg(clip[:, 2 : 2 + num_frames], EDGES, state=state)[0], rtol=1e-4, atol=1e-5)
+
+
 def test_state_is_plain_tensors_that_can_be_saved_and_detached(rstg, clip, tmp_path):
     _, state = rstg(clip[:, :2], EDGES)
     assert isinstance(state, tuple)
@@ -352,6 +372,22 @@ def test_compile_of_the_whole_graph_equals_eager(schedule):
     with torch._dynamo.config.patch(allow_rnn=True):
         compiled = torch.compile(rstg, backend="eager", fullgraph=True)
         torch.testing.assert_close(compiled(*inputs), rstg(*inputs))
+    torch._dynamo.reset()
+
+
+def test_compile_with_gradients_as_the_docs_say():
+    torch._dynamo.reset()
+    rstg = RSTG(4, 4, 1, schedule="one_temp")
+    inputs = (torch.randn(2, 3, 14, 4), GridPyramid().edge_index)
+    compiled = torch.compile(rstg, backend="aot_eager", fullgraph=True)
+    with torch._dynamo.config.patch(allow_rnn=True), torch.backends.mkldnn.flags(enabled=False):
+        out, _ = compiled(*inputs)
+    expected, _ = rstg(*inputs)
+    torch.testing.assert_close(out, expected)
+    parameters = list(rstg.parameters())
+    torch.testing.assert_close(
+        torch.autograd.grad(out.square().sum(), parameters), torch.autograd.grad(expected.square().sum(), parameters)
+    )
     torch._dynamo.reset()
 
 

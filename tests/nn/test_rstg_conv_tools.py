@@ -187,6 +187,7 @@ def test_bad_arguments(arguments, message):
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
+        ({"x": (torch.rand(3, 4), None)}, r"Expected 'x' to be a tensor or a pair .*\(got a NoneType in it\)"),
         ({"x": torch.rand(4)}, r"Expected 'x' to be of shape \[\*, N, F\] \(got \[4\]\)"),
         ({"x": torch.zeros(3, 4, dtype=torch.long)}, r"Expected 'x' to be of floating point type \(got torch.int64\)"),
         ({"x": torch.rand(2, 0, 4)}, r"Expected 'x' to hold at least one node \(got \[2, 0, 4\]\)"),

@@ -17,6 +17,22 @@ class AroundDifference(torch.nn.Module):
         return video + video.roll(-1, dims=1) - video.roll(1, dims=1)
 
 
+class Dilated(torch.nn.Module):
+    """A frame, and those two before and two after it."""
+
+    def forward(self, video):
+        before, after = torch.zeros_like(video), torch.zeros_like(video)
+        before[:, 2:], after[:, :-2] = video[:, :-2], video[:, 2:]
+        return video + before + after
+
+
+class Placed(torch.nn.Module):
+    """A frame, and its place in the clip."""
+
+    def forward(self, video):
+        return video + torch.arange(video.size(1)).view(-1, 1, 1, 1)
+
+
 def test_scores_after_every_frame_are_those_of_the_clip_that_ends_there(model, video):
     scores = list(stream(model, video))
     assert len(scores) == 7
@@ -125,14 +141,24 @@ def test_models_that_would_not_give_the_clips_scores(make_classifier, video):
     for frame in (torch.linspace(0, 1, 32).expand(1, 32, 32), torch.full((1, 32, 32), 0.5), torch.zeros(1, 32, 32)):
         with pytest.raises(ValueError, match=r"reads every frame by itself \(got a SmallI3D, whose features"):
             next(stream(i3d, [frame]))
-    i3d.backbone = AroundDifference()
-    with pytest.raises(ValueError, match=r"reads every frame by itself \(got a AroundDifference, whose features"):
-        next(stream(i3d, [frame]))
+    for backbone in (AroundDifference(), Dilated(), Placed()):
+        i3d.backbone = backbone
+        with pytest.raises(ValueError, match=rf"reads every frame by itself \(got a {type(backbone).__name__}, whose"):
+            next(stream(i3d, [frame]))
     assert torch.equal(torch.get_rng_state(), random_state)
     pooled = VideoClassifier(SmallCNN(1, widths=(2, 4)), GlobalAveragePool(), ClassifierHead(4, 3)).eval()
     with pytest.raises(ValueError, match=r"Expected 'graph' to have a method 'step'.*\(got GlobalAveragePool\)"):
         next(stream(pooled, torch.rand(2, 1, 8, 8)))
     assert not hasattr(MeanPoolLSTM, "step")
+
+
+def test_model_goes_back_to_training_between_frames(make_classifier, video):
+    model = make_classifier()
+    scores = stream(model, video)
+    next(scores)
+    model.train()
+    with pytest.raises(ValueError, match="Expected 'model' to be in eval mode"):
+        next(scores)
 
 
 def test_frames_and_states_that_do_not_fit(make_classifier, video):

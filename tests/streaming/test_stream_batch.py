@@ -77,6 +77,18 @@ def test_saved_and_set_again(model, video, tmp_path):
         torch.testing.assert_close(scores, expected)
 
 
+def test_state_that_was_kept_does_not_change(model, video):
+    batch = StreamBatch(model)
+    for name in ("a", "b"):
+        batch.add(name)
+    batch.step({"a": video[0], "b": video[1]})
+    kept = batch.state
+    copy = tuple(tensor.clone() for tensor in kept)
+    batch.step({"b": video[2]})
+    batch.reset("a")
+    assert all(torch.equal(tensor, before) for tensor, before in zip(kept, copy, strict=True))
+
+
 def test_state_has_a_row_a_stream(make_classifier, video):
     batch = StreamBatch(make_classifier(readout="mean"))
     for name in range(3):
@@ -110,3 +122,8 @@ def test_errors(make_classifier, video):
     untrained.add("a")
     with pytest.raises(ValueError, match="Expected 'model' to be in eval mode"):
         untrained.step({"a": video[0]})
+    batch.remove("b")
+    batch.step({"a": video[0]})
+    batch.model.train()
+    with pytest.raises(ValueError, match="Expected 'model' to be in eval mode"):
+        batch.step({"a": video[1]})

@@ -107,6 +107,18 @@ def test_boxes_of_a_long_clip_in_bfloat16_read_their_own_frames(autocast):
     assert x.tolist() == torch.stack([torch.full_like(frame, 17), frame % 256], dim=1).tolist()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_graph_is_of_the_type_of_the_volume(dtype):
+    data = clip()
+    expected = BoxGraph()(data)
+    data.volume = data.volume.to(dtype)  # the boxes stay float64
+    graph = BoxGraph()(data)
+    assert graph.edge_index.tolist() == expected.edge_index.tolist()
+    for name in ("x", "pos", "motion", "pos_map"):
+        assert graph[name].dtype == dtype
+        torch.testing.assert_close(graph[name].double(), expected[name], rtol=1e-2, atol=1e-2)
+
+
 def test_clip_without_boxes_is_a_graph_without_nodes():
     data = clip(frame=(), track=())
     data.frame, data.track, data.box = torch.empty(0).long(), torch.empty(0).long(), torch.empty(0, 4).double()

@@ -83,6 +83,28 @@ def test_can_be_batched_and_explained(by_hand):
     assert explainer(data.x, data.edge_index).edge_mask.shape == (10,)
 
 
+@pytest.mark.parametrize("to_hetero", [False, True])
+def test_number_of_nodes_given_for_a_frame_is_not_that_of_the_clip(by_hand, to_hetero):
+    by_hand.num_nodes = 2
+    data = UnrolledSpaceTimeGraph(to_hetero)(by_hand)
+    assert data.num_nodes == 6
+    assert "num_nodes" not in data
+    batch = Batch.from_data_list([data, data])
+    edges = batch["node", "spatial", "node"].edge_index if to_hetero else batch.edge_index
+    assert edges.max() == 11
+    assert by_hand.num_nodes == 2
+
+
+def test_label_as_long_as_there_are_edges(by_hand):
+    by_hand.edge_index, by_hand.y = torch.tensor([[1, 0, 1], [0, 1, 1]]), torch.arange(3)
+    assert UnrolledSpaceTimeGraph()(by_hand).y.tolist() == [0, 1, 2]
+
+
+def test_clips_are_unrolled_before_they_are_batched(by_hand):
+    with pytest.raises(ValueError, match=r"'data' to be of one clip \(got a batch of 2\): unroll before batching"):
+        UnrolledSpaceTimeGraph()(Batch.from_data_list([by_hand, by_hand]))
+
+
 def test_repr():
     assert repr(UnrolledSpaceTimeGraph()) == "UnrolledSpaceTimeGraph(to_hetero=False)"
 
