@@ -198,7 +198,7 @@ def draw_curves(rows: Sequence[Figures], path: Path) -> None:
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6 * len(DIGITS), 5), layout="constrained")
+    figure = Figure(figsize=(5 * len(DIGITS) + 4, 5), layout="constrained")
     for axes, digits in zip(figure.subplots(1, len(DIGITS)), DIGITS, strict=True):
         for i, (name, row) in enumerate(ROWS.items()):
             seeds = [figures for figures in rows if (figures.row, figures.digits) == (name, digits)]
@@ -213,7 +213,7 @@ def draw_curves(rows: Sequence[Figures], path: Path) -> None:
             ylim=(0, 1),
         )
         axes.grid(alpha=0.3)
-        axes.legend(fontsize="x-small")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize="small")
     figure.savefig(path, dpi=120)
 
 
