@@ -196,9 +196,11 @@ def _rows_and_columns(scale: Scale) -> tuple[int, int]:
 
 
 def _multiplied_in(tensor: Tensor) -> torch.dtype:
-    """The type in which matrix products of a tensor are taken."""
-    autocast = torch.is_autocast_enabled(tensor.device.type) and tensor.dtype != torch.float64
-    return torch.get_autocast_dtype(tensor.device.type) if autocast else tensor.dtype
+    """The type in which matrix products of a tensor are taken: autocast's where that is on, but for float64."""
+    device = tensor.device.type
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device) and tensor.dtype != torch.float64:
+        return torch.get_autocast_dtype(device)
+    return tensor.dtype
 
 
 def _check_floating(name: str, tensor: Tensor, *, min_dim: int, layout: str) -> None:

@@ -274,3 +274,7 @@ def test_bad_volumes_and_nodes():
         pyramid.pos_map(size=0)
     with pytest.raises(ValueError, match="Expected 'sigma' to be non-negative"):
         pyramid.pos_map(sigma=-1.0)
+
+
+def test_pooling_on_a_device_without_autocast():
+    assert GridPyramid((2, 1)).to("meta").pool(torch.rand(3, 4, 6, 6, device="meta")).shape == (3, 5, 4)
