@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import json
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,8 @@ def write_page(rec: Record, path: str | Path, clip: int = 0, title: str = "") ->
     path = Path(path)
     data = json.dumps(_content(rec, clip), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     page = (resources.files("rstg_pyg.viz") / "page.html").read_text(encoding="utf-8")
-    page = page.replace("__TITLE__", html.escape(title or "Recurrent space-time graph")).replace("__DATA__", data)
-    path.write_text(page, encoding="utf-8")
+    parts = {"__TITLE__": html.escape(title or "Recurrent space-time graph"), "__DATA__": data}
+    path.write_text(re.sub("|".join(parts), lambda found: parts[found[0]], page), encoding="utf-8")
     return path
 
 

@@ -44,6 +44,12 @@ def test_page_holds_the_record_to_four_digits_and_loads_nothing(rec, tmp_path):
     assert not re.search(r"(src|href)\s*=\s*[\"']?(https?:)?//|@import|url\((?!#)|fetch\(", page)
 
 
+def test_title_may_be_any_text(rec, tmp_path):
+    page = rec.to_html(tmp_path / "clip.html", title="__DATA__").read_text()
+    assert "<title>__DATA__</title>" in page
+    assert content_of(page) == content_of(rec.to_html(tmp_path / "clip.html").read_text())
+
+
 def test_record_without_frames_scores_or_messages(rec, tmp_path):
     bare = dataclasses.replace(
         rec, video=None, scores=None, attention=rec.attention[:, :, :0], message_norm=rec.message_norm[:, :, :0]
