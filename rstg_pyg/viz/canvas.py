@@ -34,7 +34,7 @@ def frames_of(rec: Record, clip: int) -> Tensor:
         )
     if rec.video.size(2) not in (1, 3):
         raise ValueError(f"Expected frames of one or three channels (got {rec.video.size(2)})")
-    return rec.video[clip].float().clamp(0, 1)
+    return rec.video[clip].detach().float().clamp(0, 1)
 
 
 def regions_of(rec: Record) -> tuple[Tensor, Tensor]:
@@ -46,7 +46,7 @@ def regions_of(rec: Record) -> tuple[Tensor, Tensor]:
     if rec.box is None:
         raise ValueError("Expected a record with the nodes' regions (got 'box' None): set record.box = [N, 4] shares")
     scale = torch.zeros(len(rec.box), dtype=torch.int64) if rec.scale is None else rec.scale
-    return rec.box, scale
+    return rec.box.float(), scale
 
 
 def some_iterations(per_iteration: Tensor, iteration: int | None) -> Tensor:

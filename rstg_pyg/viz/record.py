@@ -161,8 +161,10 @@ def as_record(source: Record | Tensor | Data, model: nn.Module | None = None) ->
             source.pos_map if rstg.space is not None and rstg.space.pos_channels > 0 else None,
             group=source.scale if rstg.space is not None and rstg.space.num_groups > 1 else None,
         )
-    rec.box, rec.scale = source.get("box"), source.get("scale")
-    rec.video = None if "video" not in source else source.video[None]
+    rec.box, rec.scale, video = (
+        source[name].detach().cpu() if name in source else None for name in ("box", "scale", "video")
+    )
+    rec.video = None if video is None else video[None]
     return rec
 
 

@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 
 import numpy as np
@@ -6,7 +7,7 @@ import torch
 from matplotlib.colors import to_rgba
 
 from rstg_pyg import GridPyramid
-from rstg_pyg.viz import draw_attention
+from rstg_pyg.viz import draw_attention, write_attention_movie
 from rstg_pyg.viz.canvas import SCALE_COLOURS, coverage
 from rstg_pyg.viz.record import Record
 
@@ -106,6 +107,17 @@ def test_clip_and_model_are_drawn_as_their_record(classifier, rec):
     figures = draw_attention(rec, clip=1), draw_attention(rec.video[1], classifier)
     heats = [np.stack([axes.images[1].get_array() for axes in figure.axes[4:8]]) for figure in figures]
     np.testing.assert_allclose(*heats, atol=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "atol"), [(torch.float64, 1e-6), (torch.bfloat16, 0.02)])
+def test_models_of_any_type_are_drawn(classifier, rec, dtype, atol, tmp_path):
+    model, video = copy.deepcopy(classifier).to(dtype), rec.video[1].to(dtype).requires_grad_()
+    parts = torch.nn.Sequential(model.backbone, model.graph)  # its record has the frames as they were given
+    figures = draw_attention(rec, clip=1), draw_attention(video, model), draw_attention(video, parts)
+    heats = [np.stack([axes.images[1].get_array() for axes in figure.axes[4:8]]) for figure in figures]
+    np.testing.assert_allclose(heats[1], heats[0], atol=atol)
+    np.testing.assert_allclose(heats[2], heats[1], atol=atol)
+    assert write_attention_movie(video, tmp_path / "clip.gif", model).is_file()
 
 
 @pytest.mark.parametrize(

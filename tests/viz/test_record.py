@@ -265,11 +265,12 @@ def test_record_of_a_block_and_of_data():
     assert rec.video is None
     assert rec.scores is None
 
-    data = SpaceTimeGraph((2, 1))(Data(volume=volume[0], video=torch.rand(3, 1, 8, 8)))
+    data = SpaceTimeGraph((2, 1))(Data(volume=volume[0], video=torch.rand(3, 1, 8, 8, requires_grad=True)))
     again = as_record(data, block)
     torch.testing.assert_close(again.states, rec.states)
     assert torch.equal(again.box, rec.box)
     assert torch.equal(again.video[0], data.video)
+    assert not again.video.requires_grad
     assert block.training
 
 
