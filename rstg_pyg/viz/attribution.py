@@ -28,7 +28,7 @@ BOTH = LinearSegmentedColormap.from_list("for and against", [AGAINST, "#404040",
 def node_attribution(
     model: nn.Module,
     video: Tensor,
-    target: int | Sequence[int] | None = None,
+    target: int | Sequence[int] | Tensor | None = None,
     method: Method = "gradient_x_input",
     num_steps: int = 50,
 ) -> Tensor:
@@ -78,7 +78,7 @@ def node_attribution(
 def draw_attribution(
     source: Tensor | Data,
     model: nn.Module,
-    target: int | None = None,
+    target: int | Tensor | None = None,
     *,
     method: Method = "gradient_x_input",
     frames: Sequence[int] | None = None,
@@ -212,11 +212,12 @@ def _integrated_gradients(num_steps: int, at_once: int) -> Callable[[Callable[[T
     return attribute
 
 
-def _checked_classes(target: int | Sequence[int] | None, logits: Tensor) -> list[int]:
+def _checked_classes(target: int | Sequence[int] | Tensor | None, logits: Tensor) -> list[int]:
     if target is None:
         return logits.argmax(dim=-1).tolist()
     num_clips, num_classes = logits.shape
-    classes = [target] * num_clips if isinstance(target, int) else list(target)
+    given = torch.as_tensor(target)  # a label out of a batch or of numpy is no int
+    classes = (given.expand(num_clips) if given.dim() == 0 else given).tolist()
     if len(classes) != num_clips or not all(0 <= label < num_classes for label in classes):
         raise ValueError(
             f"Expected 'target' to be a class in 0..{num_classes - 1}, or one for each of {num_clips} clips "

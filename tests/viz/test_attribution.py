@@ -83,6 +83,12 @@ def test_target_is_what_the_model_says_and_the_model_stays_as_it_was(classifier,
     classifier.eval()
 
 
+def test_target_may_be_a_label_of_a_batch(classifier, video):
+    expected = node_attribution(classifier, video, target=1)
+    for target in (torch.tensor(1), np.int64(1), torch.tensor([1, 1])):
+        assert torch.equal(node_attribution(classifier, video, target), expected)
+
+
 def test_bars_are_the_sums_over_the_nodes(classifier, video):
     figure = draw_attribution(video[0], classifier, target=1)
     bars = [axes.patches[0].get_height() for axes in figure.axes[6:9]]
