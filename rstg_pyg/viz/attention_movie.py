@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from rstg_pyg.viz.record import Record, as_record
 FORMATS = (".gif", ".mp4")
 DPI = 120
 TOP_CLASSES = 5
+LINE_LENGTH = 18  # of names of classes beside the graph
 
 
 def write_attention_movie(
@@ -86,8 +88,9 @@ def _pictures(rec: Record, clip: int, node: int | None, iteration: int | None) -
 
 def _show_shares(axis: Any, shares: Tensor, t: int, class_names: tuple[str, ...]) -> None:
     likeliest = shares[-1].topk(min(TOP_CLASSES, shares.size(1))).indices.tolist()
-    axis.barh([class_names[c] for c in likeliest], shares[t, likeliest], color=SCALE_COLOURS[4])
-    axis.set(xlim=(0, 1), xticks=[0, 1], xlabel="probability")
+    places, names = range(len(likeliest)), [fill(class_names[c], LINE_LENGTH) for c in likeliest]
+    axis.barh(places, shares[t, likeliest].tolist(), color=SCALE_COLOURS[4])
+    axis.set(xlim=(0, 1), xticks=[0, 1], xlabel="probability", yticks=places, yticklabels=names)
     axis.invert_yaxis()
     axis.tick_params(labelsize=8, length=0)
     axis.spines[["top", "right"]].set_visible(False)

@@ -3,9 +3,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
+from matplotlib.figure import Figure
 from PIL import Image, ImageSequence
 
 from rstg_pyg.viz import write_attention_movie
+from rstg_pyg.viz.attention_movie import _show_shares
 
 
 def test_gif_has_a_picture_for_every_frame(rec, tmp_path):
@@ -28,6 +31,15 @@ def test_mp4_has_a_picture_for_every_frame(rec, tmp_path):
     assert len(frames) == 4
     for frame, picture in zip(frames, pictures, strict=True):
         assert np.abs(frame - picture).mean() < 6
+
+
+def test_every_class_has_a_bar_and_long_names_leave_the_graph_its_place():
+    axis, shares = Figure().subplots(), torch.tensor([[0.2, 0.5, 0.3]])
+    _show_shares(axis, shares, 0, ("right", "Moving something and something so they collide", "right"))
+    bars = {bar.get_y() + bar.get_height() / 2: bar.get_width() for bar in axis.patches}
+    assert bars == pytest.approx({0: 0.5, 1: 0.3, 2: 0.2})
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert names == ["Moving something\nand something so\nthey collide", "right", "right"]
 
 
 def test_errors(rec, tmp_path, monkeypatch):

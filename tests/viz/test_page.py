@@ -110,6 +110,16 @@ def test_page_loads_without_error_or_request(page):
 
 
 @NEEDS_BROWSER
+def test_classes_are_labelled_by_their_last_score_and_their_name(page, rec):
+    labels = page.execute_script(
+        "return [...document.querySelectorAll('#scores title')].map(t => [t.parentNode.firstChild.data, t.textContent])"
+    )
+    last = rec.scores[0, -1].softmax(dim=-1)
+    ranked = [(last[c], rec.class_names[c]) for c in last.argsort(descending=True)]
+    assert labels == [[f"{score:.2f}  {name}", name] for score, name in ranked]
+
+
+@NEEDS_BROWSER
 def test_slider_and_keys_move_time_and_iteration(page, rec):
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.keys import Keys
