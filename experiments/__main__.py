@@ -27,9 +27,10 @@ def main() -> None:
     unknown = set(options.rows) - {*ROWS, "report"}
     if unknown:
         parser.error(f"Expected ROW to be one of {[*ROWS, 'report']} (got {sorted(unknown)})")
+    rows = [row for row in dict.fromkeys(options.rows or ROWS) if row != "report"]  # a report is always written
     if options.jobs < 1:
         parser.error(f"Expected '--jobs' to be positive (got {options.jobs})")
-    if options.rows != ["report"]:
+    if rows:
         if options.mnist is None or not (options.mnist / "MNIST" / "raw").is_dir():
             parser.error(
                 "Expected '--mnist' to be a folder that holds MNIST/raw, in which the published test paths count "
@@ -37,7 +38,7 @@ def main() -> None:
             )
         threads = max(1, (os.cpu_count() or 1) // options.jobs)
         workshop = Workshop(options.runs.resolve(), options.mnist.resolve(), threads)
-        make(options.rows or list(ROWS), announced(workshop.figures), options.jobs)
+        make(rows, announced(workshop.figures), options.jobs)
     print(f"Wrote {write_report()}")
 
 

@@ -12,7 +12,7 @@ import torch
 
 from data.syncmnist import make_curricula
 from experiments import runs
-from experiments.__main__ import make
+from experiments.__main__ import main, make
 from experiments.plan import best_rate, few_digits, from_scratch, further_seeds, many_digits, searches
 from experiments.protocol import FEW, LEARNING_RATES, MANY, PUBLISHED_MOVE, ROWS, TRAIN_VIDEOS, WIDE_MOVE, curriculum
 from experiments.report import first_reaching, planned_figures, table, transfer_text, wilson, write_report
@@ -69,6 +69,20 @@ def test_table_is_made_stage_by_stage_with_the_rate_of_lowest_loss():
     assert best_rate([figures_of(run, loss=losses["i3d", run.rate]) for run in searches("i3d")]) == high
     losses["i3d", low] = math.nan
     assert best_rate([figures_of(run, loss=losses["i3d", run.rate]) for run in searches("i3d")]) == high
+
+
+@pytest.mark.parametrize(
+    ("arguments", "made"),
+    [(["report"], []), (["i3d", "report", "i3d"], ["i3d"]), ([], list(ROWS))],
+)
+def test_command_makes_each_row_asked_for_once_and_the_report(arguments, made, monkeypatch, tmp_path):
+    (tmp_path / "MNIST" / "raw").mkdir(parents=True)
+    asked = []
+    monkeypatch.setattr("sys.argv", ["experiments", *arguments, "--mnist", str(tmp_path), "--runs", str(tmp_path)])
+    monkeypatch.setattr("experiments.__main__.make", lambda rows, figures, jobs: asked.extend(rows))
+    monkeypatch.setattr("experiments.__main__.write_report", lambda: asked.append("report"))
+    main()
+    assert asked == [*made, "report"]
 
 
 def test_runs_of_a_table_have_names_of_their_own():
