@@ -98,8 +98,9 @@ The same for every row:
   {PAIRS_UNTIL:.0%} show two, half of them not in step; then, from these weights, {TRAIN_VIDEOS[MANY]:,} of five.
   Every video is seen once, in batches of 16; AdamW with warm-up and cosine, from `configs/syncmnist/table1.yaml`
   with the row's config over it.
-- **CNN**: the same one under every row but I3D and Non-Local, pre-trained on single frames
-  (`configs/pretrain/demo_backbone.yaml`) and frozen.
+- **CNN**: the same one under every row but I3D, Non-Local and the last, pre-trained on single frames
+  (`configs/pretrain/demo_backbone.yaml`) and frozen; so is the last row's
+  (`configs/pretrain/classifying_backbone.yaml`).
 - **Learning rate**: the better of {" and ".join(f"{rate:g}" for rate in LEARNING_RATES)} by validation loss after
   {SEARCH_VIDEOS:,} videos on the way to three digits.
 - **Choice**: validation on 2,000 videos of ±{WIDE_MOVE} after every tenth of a training.
