@@ -31,8 +31,9 @@ class Summary:
         graph_multiply_adds: Those of its recurrent graphs.
         graph_formula: Those of its recurrent graphs by :func:`count_multiply_adds`, which leaves out what does not grow
             with D²: the C → D layer before the graph, the position maps (once per clip and space stage, as they are the
-            same for all frames) and the projections of additive attention. Neither of the two figures has elementwise
-            products, among them the dot products of the attention (E·D for each frame and space stage).
+            same for all frames), the projections of additive attention and the dot products of dot attention. Those
+            are counted where the layer takes them of all pairs of nodes at once, as it does in small graphs (N²·D for
+            each frame and space stage); edge by edge (E·D) they are elementwise products, which neither figure has.
     """
 
     parameters: int
