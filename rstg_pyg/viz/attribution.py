@@ -17,7 +17,7 @@ from rstg_pyg.models import VideoClassifier
 from rstg_pyg.nn import RSTG
 from rstg_pyg.viz.canvas import chosen_frames, frames_of, regions_of, show_frame
 from rstg_pyg.viz.evaluation import evaluation_mode
-from rstg_pyg.viz.record import as_record, first_frames, the_graph
+from rstg_pyg.viz.record import as_record, the_graph
 
 Method = Literal["gradient_x_input", "integrated_gradients"]
 METHODS = ("gradient_x_input", "integrated_gradients")
@@ -90,8 +90,8 @@ def draw_attribution(
     each frame over its nodes.
 
     Args:
-        source: A clip ``[T, 1 or 3, H, W]`` in [0, 1], or data with one as ``video``. A record does not do: the model
-            runs anew.
+        source: A clip ``[T, channels, H, W]`` in [0, 1], or data with one as ``video``; of other channels than one or
+            three it is drawn over white frames. A record does not do: the model runs anew.
         model: Video → logits, with one graph over a :class:`rstg_pyg.GridPyramid` inside.
         target: The class; None takes the one that the model says.
         method: See :func:`node_attribution`.
@@ -109,8 +109,6 @@ def draw_attribution(
         )
     attribution = node_attribution(model, clip[None], target, method)[0].float().cpu()
     rec = as_record(clip, model)
-    if rec.video is None:
-        rec.video = first_frames(clip[None].detach().cpu(), len(attribution))
     video, (box, scale) = frames_of(rec, 0), regions_of(rec)
     shown = chosen_frames(frames, len(video))
     height, width = video.shape[-2:]

@@ -33,7 +33,10 @@ def frames_of(rec: Record, clip: int) -> Tensor:
             f"set record.video to those to show"
         )
     if rec.video.size(2) not in (1, 3):
-        raise ValueError(f"Expected frames of one or three channels (got {rec.video.size(2)})")
+        raise ValueError(
+            f"Expected frames of one or three channels (got {rec.video.size(2)}): set record.video to those to show, "
+            "or to None"
+        )
     return rec.video[clip].detach().float().clamp(0, 1)
 
 

@@ -151,8 +151,8 @@ def as_record(source: Record | Tensor | Data, model: nn.Module | None = None) ->
         if isinstance(source, Tensor):
             clips = source if source.dim() == 5 else source[None]
             model(clips)
-            if rec.video is None and clips.size(2) in (1, 3):
-                rec.video = first_frames(clips.cpu(), rec.states.size(1))
+            shown = clips.size(2) in (1, 3)  # what else a clip may hold, such as optical flow, is no picture
+            rec.video = first_frames(clips.detach().cpu(), rec.states.size(1)) if shown else None
             return rec
         rstg = the_graph(model)
         rstg(

@@ -123,7 +123,7 @@ def test_models_of_any_type_are_drawn(classifier, rec, dtype, atol, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "options", "error", "message"),
     [
-        ({"video": torch.rand(1, 5, 2, 4, 4)}, {}, ValueError, r"frames of one or three channels \(got 2\)"),
+        ({"video": torch.rand(1, 5, 2, 4, 4)}, {}, ValueError, r"three channels \(got 2\): set record.video to"),
         ({"video": torch.rand(1, 4, 1, 4, 4)}, {}, ValueError, r"to hold 5 frames, one for each step .* \(got 4\)"),
         ({"box": None}, {}, ValueError, r"Expected a record with the nodes' regions \(got 'box' None\)"),
         ({"attention": torch.rand(1, 5, 0, 16)}, {}, ValueError, r"\(got K = 0 space stages and E = 16 edges\)"),

@@ -9,7 +9,7 @@ from rstg_pyg.models import ClassifierHead, InflatedResNet, PooledRSTGToVec, Sma
 from rstg_pyg.nn import RSTGToVec, TrackRSTG
 from rstg_pyg.nn.rstg import SCHEDULES
 from rstg_pyg.transforms import SpaceTimeGraph
-from rstg_pyg.viz import record
+from rstg_pyg.viz import draw_attribution, record
 from rstg_pyg.viz.record import as_record
 
 PYRAMID = GridPyramid((2, 1))  # 5 nodes, 16 edges
@@ -289,8 +289,10 @@ def test_record_of_a_clip_has_its_frames_whatever_the_model():
     assert torch.equal(as_record(video, network).video, video[:, [0, 2, 4]])  # the stem pools pairs
     parts = torch.nn.Sequential(*make_classifier().children())
     assert torch.equal(as_record(video[0, :, :1], parts).video, video[:1, :, :1])
-    two_channels = torch.nn.Sequential(SmallCNN(2, (4, 6)), parts[1])
-    assert as_record(video[:, :, :2], two_channels).video is None
+    flow = SmallCNN(2, (4, 6)), parts[1], parts[2]
+    for two_channels in (torch.nn.Sequential(*flow), VideoClassifier(*flow)):
+        assert as_record(video[:, :, :2], two_channels).video is None
+        assert (draw_attribution(video[0, :, :2], two_channels).axes[0].images[0].get_array() == 1).all()
 
 
 def test_parts_of_a_graph_may_run_beside_it_while_it_is_recorded():
