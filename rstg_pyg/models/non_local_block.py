@@ -24,11 +24,12 @@ class NonLocalBlock(nn.Module):
             "subsampling trick", as the released networks have it).
 
     Shapes:
-        - **input:** volume :math:`(B, C, T, H, W)`, channels first as 3-D convolutions have it; any T, H, W
+        - **input:** volume :math:`(B, C, T, H, W)`, channels first as 3-D convolutions have it; any T, H, W, with
+          ``sub_sample`` H and W of at least 2
         - **output:** volume :math:`(B, C, T, H, W)`
 
     Raises:
-        ValueError: If the input has the wrong rank or channels.
+        ValueError: If the input has the wrong rank or channels, or is too small to be sub-sampled.
     """
 
     def __init__(self, channels: int, inner_channels: int | None = None, sub_sample: bool = False) -> None:
@@ -48,6 +49,10 @@ class NonLocalBlock(nn.Module):
         if volume.dim() != 5 or volume.size(1) != self.channels:
             raise ValueError(
                 f"Expected 'volume' to be of shape [B, {self.channels}, T, H, W] (got {list(volume.shape)})"
+            )
+        if isinstance(self.pool, nn.MaxPool3d) and min(volume.shape[-2:]) < 2:
+            raise ValueError(
+                f"Expected 'volume' to have at least 2 rows and columns, to be sub-sampled (got {list(volume.shape)})"
             )
         pooled = self.pool(volume)
         query, key, value = (  # [B, 1, positions, inner_channels], contiguous as the fused kernels of attention want it

@@ -85,3 +85,5 @@ def test_bad_volumes():
         NonLocalBlock(4)(torch.rand(2, 4, 8, 8))
     with pytest.raises(ValueError, match=r"\[B, 4, T, H, W\] \(got \[2, 10, 4, 8, 8\]\)"):
         NonLocalBlock(4)(torch.rand(2, 10, 4, 8, 8))
+    with pytest.raises(ValueError, match=r"at least 2 rows and columns, to be sub-sampled \(got \[2, 4, 3, 1, 8\]\)"):
+        NonLocalBlock(4, sub_sample=True)(torch.rand(2, 4, 3, 1, 8))
