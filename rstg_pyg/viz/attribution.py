@@ -17,7 +17,7 @@ from rstg_pyg.models import VideoClassifier
 from rstg_pyg.nn import RSTG
 from rstg_pyg.viz.canvas import chosen_frames, frames_of, regions_of, show_frame
 from rstg_pyg.viz.evaluation import evaluation_mode
-from rstg_pyg.viz.record import as_record, the_graph
+from rstg_pyg.viz.record import as_record, check_one_clip, the_graph
 
 Method = Literal["gradient_x_input", "integrated_gradients"]
 METHODS = ("gradient_x_input", "integrated_gradients")
@@ -101,6 +101,7 @@ def draw_attribution(
     Raises:
         ValueError: If ``source`` is no clip and has none, or as in :func:`node_attribution`.
     """
+    check_one_clip(source)
     clip = source.get("video") if isinstance(source, Data) else source
     if not isinstance(clip, Tensor) or clip.dim() != 4:
         got = list(clip.shape) if isinstance(clip, Tensor) else source if isinstance(source, Data) else type(source)

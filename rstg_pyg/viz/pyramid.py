@@ -13,7 +13,7 @@ from torch_geometric.data import Data
 from rstg_pyg.graph import GridPyramid
 from rstg_pyg.viz.canvas import SCALE_COLOURS, coverage, frames_of, regions_of, show_frame
 from rstg_pyg.viz.planes import DISTANCE, X_AXIS, Y_AXIS, slanted, slanted_cells
-from rstg_pyg.viz.record import Record
+from rstg_pyg.viz.record import Record, check_one_clip
 
 
 def draw_pyramid(
@@ -65,6 +65,7 @@ def _graph_of_frame(
         raise ValueError(
             f"Expected 'source' to be a Record, a clip or a Data with 'box' and 'edge_index' (got {source})"
         )
+    check_one_clip(source)
     num_frames = source.x.size(1) if "x" in source and source.x.dim() == 3 else 1
     video = source.video if "video" in source else torch.ones(num_frames, 1, 64, 64)
     scale = source.scale if "scale" in source else torch.zeros(len(source.box), dtype=torch.int64)

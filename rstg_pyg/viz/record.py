@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 
 from rstg_pyg.models import VideoClassifier
 from rstg_pyg.nn import RSTG, TrackRSTG
@@ -136,7 +136,7 @@ def as_record(source: Record | Tensor | Data, model: nn.Module | None = None) ->
         model: What runs the clip, in evaluation mode and without gradients; None beside a record.
 
     Raises:
-        ValueError: If ``source`` is none of these, or ``model`` is missing or too much.
+        ValueError: If ``source`` is none of these or a batch of several clips, or ``model`` is missing or too much.
     """
     if isinstance(source, Record):
         if model is not None:
@@ -147,6 +147,7 @@ def as_record(source: Record | Tensor | Data, model: nn.Module | None = None) ->
         raise ValueError(f"Expected 'source' to be a Record, a clip [T, channels, H, W] or a Data (got {got})")
     if model is None:
         raise ValueError("Expected 'model' to run the clip given as 'source' (got None)")
+    check_one_clip(source)
     with torch.no_grad(), evaluation_mode(model), record(model) as rec:
         if isinstance(source, Tensor):
             clips = source if source.dim() == 5 else source[None]
@@ -166,6 +167,12 @@ def as_record(source: Record | Tensor | Data, model: nn.Module | None = None) ->
     )
     rec.video = None if video is None else video[None]
     return rec
+
+
+def check_one_clip(source: Any) -> None:
+    """Raise a ValueError for a batch of several graphs, which would be taken for one clip."""
+    if isinstance(source, Batch) and source.num_graphs > 1:
+        raise ValueError(f"Expected 'source' to be the data of one clip, such as batch[0] (got {source.num_graphs})")
 
 
 def first_frames(video: Tensor, num_steps: int) -> Tensor:

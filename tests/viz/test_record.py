@@ -1,7 +1,7 @@
 import pytest
 import torch
 from torch.nn import functional as F
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 from torch_geometric.explain import AttentionExplainer, Explainer, GNNExplainer
 
 from rstg_pyg import RSTG, GridPyramid, RSTGBlock, RSTGConv, VideoClassifier
@@ -9,7 +9,7 @@ from rstg_pyg.models import ClassifierHead, InflatedResNet, PooledRSTGToVec, Sma
 from rstg_pyg.nn import RSTGToVec, TrackRSTG
 from rstg_pyg.nn.rstg import SCHEDULES
 from rstg_pyg.transforms import SpaceTimeGraph
-from rstg_pyg.viz import draw_attribution, record
+from rstg_pyg.viz import draw_attention, draw_attribution, draw_pyramid, record
 from rstg_pyg.viz.record import as_record
 
 PYRAMID = GridPyramid((2, 1))  # 5 nodes, 16 edges
@@ -272,6 +272,17 @@ def test_record_of_a_block_and_of_data():
     assert torch.equal(again.video[0], data.video)
     assert not again.video.requires_grad
     assert block.training
+
+
+def test_batch_of_several_clips_is_no_clip():
+    clip = torch.rand(3, 1, 16, 16)
+    data = SpaceTimeGraph((2, 1))(Data(volume=torch.rand(3, 6, 4, 4), video=clip))
+    model, batch = make_classifier(), Batch.from_data_list([data, data])
+    for draw in (draw_attention, draw_attribution, lambda batch, _: draw_pyramid(batch)):
+        with pytest.raises(ValueError, match=r"the data of one clip, such as batch\[0\] \(got 2\)"):
+            draw(batch, model)
+    one = as_record(Batch.from_data_list([data]), model)
+    assert torch.equal(one.states, as_record(data, model).states)
 
 
 def test_record_of_a_clip_runs_it_in_evaluation_mode():
