@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import to_dense_batch
@@ -31,7 +31,7 @@ class BoxGraph(BaseTransform):
     - **pos_map:** ``[M, pos_map_size²]`` position maps, as those of a :class:`~rstg_pyg.GridPyramid`'s cells.
 
     all but the edges of the volume's type. Everything else is kept. :class:`rstg_pyg.nn.TrackRSTG` takes the result,
-    and PyG's own loader batches it.
+    and PyG's own loader batches it. Clips become graphs one by one, and are batched after that.
 
     Args:
         min_iou: Two boxes of a frame are joined where their intersection over union is above it; None joins none.
@@ -41,8 +41,8 @@ class BoxGraph(BaseTransform):
         sigma: Standard deviation of the position maps' Gaussian filter, in map cells.
 
     Raises:
-        ValueError: If an argument is out of range, or an input is missing, has the wrong shape or type, or holds values
-            that are not as described.
+        ValueError: If an argument is out of range, it is given a batch, or an input is missing, has the wrong shape or
+            type, or holds values that are not as described.
         ImportError: If torchvision, whose RoIAlign it uses, is not installed.
     """
 
@@ -135,6 +135,10 @@ def _motion(box: Tensor, track: Tensor) -> Tensor:
 
 
 def _checked_boxes(data: Data) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    if isinstance(data, Batch):
+        raise ValueError(
+            f"Expected 'data' to be of one clip (got a batch of {data.num_graphs}): make graphs before batching"
+        )
     names = ("volume", "box", "frame", "track")
     if not isinstance(data, Data) or not all(isinstance(data.get(name), Tensor) for name in names):
         got = data if isinstance(data, Data) else type(data).__name__

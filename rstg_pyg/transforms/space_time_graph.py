@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
@@ -26,7 +26,8 @@ class SpaceTimeGraph(BaseTransform):
     - **pos_map:** ``[N, pos_map_size²]`` position maps.
 
     Everything else, such as the label ``y``, is kept. PyG's own loader batches such data to ``x [ΣN, T, C]``;
-    :class:`rstg_pyg.RSTG` takes its ``x.transpose(0, 1)[None]``, and the read-out its ``batch``.
+    :class:`rstg_pyg.RSTG` takes its ``x.transpose(0, 1)[None]``, and the read-out its ``batch``. Clips become graphs
+    one by one, and are batched after that.
 
     Args:
         pyramid: The graph of a frame, or its scales.
@@ -35,8 +36,8 @@ class SpaceTimeGraph(BaseTransform):
         num_classes: If given, ``y`` must be a class in ``[0, num_classes)``.
 
     Raises:
-        ValueError: If the volume is missing, has the wrong rank, type or size, or holds NaN or infinity, or if the
-            label is out of range.
+        ValueError: If it is given a batch, the volume is missing, has the wrong rank, type or size, or holds NaN or
+            infinity, or if the label is out of range.
     """
 
     def __init__(
@@ -72,6 +73,10 @@ class SpaceTimeGraph(BaseTransform):
 
     @staticmethod
     def _checked_volume(data: Data) -> Tensor:
+        if isinstance(data, Batch):
+            raise ValueError(
+                f"Expected 'data' to be of one clip (got a batch of {data.num_graphs}): make graphs before batching"
+            )
         volume = data.get("volume") if isinstance(data, Data) else None
         if not isinstance(volume, Tensor):
             got = data if isinstance(data, Data) else type(data).__name__

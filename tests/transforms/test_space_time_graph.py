@@ -1,6 +1,6 @@
 import pytest
 import torch
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 from torch_geometric.transforms import Compose
 
@@ -99,6 +99,11 @@ def test_arguments_and_repr():
 def test_bad_data(data, message):
     with pytest.raises(ValueError, match=message):
         SpaceTimeGraph()(data)
+
+
+def test_clips_become_graphs_before_they_are_batched():
+    with pytest.raises(ValueError, match=r"'data' to be of one clip \(got a batch of 2\): make graphs before batching"):
+        SpaceTimeGraph()(Batch.from_data_list(clips(2)))
 
 
 def test_composes():
