@@ -23,11 +23,11 @@ class SpaceTimeGraph(BaseTransform):
     - **edge_index:** ``[2, E]``, the edges of every frame,
     - **pos:** ``[N, 2]`` cell centres (y, x) and **box:** ``[N, 4]`` cells (y0, x0, y1, x1), as a share of the frame,
     - **scale:** ``[N]``, the scale of each node (a ``group`` of :class:`rstg_pyg.RSTG`),
-    - **pos_map:** ``[N, pos_map_size²]`` position maps.
+    - **pos_map:** ``[N, pos_map_size²]`` position maps,
 
-    Everything else, such as the label ``y``, is kept. PyG's own loader batches such data to ``x [ΣN, T, C]``;
-    :class:`rstg_pyg.RSTG` takes its ``x.transpose(0, 1)[None]``, and the read-out its ``batch``. Clips become graphs
-    one by one, and are batched after that.
+    all but edges and scales of the volume's type. Everything else, such as the label ``y``, is kept. PyG's own loader
+    batches such data to ``x [ΣN, T, C]``; :class:`rstg_pyg.RSTG` takes its ``x.transpose(0, 1)[None]``, and the
+    read-out its ``batch``. Clips become graphs one by one, and are batched after that.
 
     Args:
         pyramid: The graph of a frame, or its scales.
@@ -64,10 +64,10 @@ class SpaceTimeGraph(BaseTransform):
         data.x = self.pyramid.to(device).pool(volume).transpose(0, 1).contiguous()  # [N, T, C]
         # Copies, so that editing one clip's graph in place leaves the others alone.
         data.edge_index = self.pyramid.edge_index.clone()
-        data.pos = self.pyramid.pos.clone()
-        data.box = self.pyramid.box.clone()
+        data.pos = self.pyramid.pos.to(volume.dtype, copy=True)
+        data.box = self.pyramid.box.to(volume.dtype, copy=True)
         data.scale = self.pyramid.scale.clone()
-        data.pos_map = self.pos_map.to(device, copy=True)
+        data.pos_map = self.pos_map.to(device, volume.dtype, copy=True)
         del data.volume
         return data
 

@@ -62,6 +62,19 @@ def test_follows_the_device_of_the_volume(device):
     assert {value.device.type for _, value in data if isinstance(value, torch.Tensor)} == {device.type}
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_graph_is_of_the_type_of_the_volume(dtype):
+    (clip,) = clips(1)
+    expected = SpaceTimeGraph()(clip)
+    clip.volume = clip.volume.to(dtype)
+    data = SpaceTimeGraph()(clip)
+    for name in ("x", "pos", "box", "pos_map"):
+        assert data[name].dtype == dtype
+        torch.testing.assert_close(data[name].float(), expected[name], rtol=1e-2, atol=1e-2)
+    rstg = RSTG(5, 8, pos_channels=36).to(dtype)
+    assert rstg(data.x.transpose(0, 1)[None], data.edge_index, data.pos_map)[0].dtype == dtype
+
+
 def test_labels():
     transform = SpaceTimeGraph(num_classes=4)
     volume = torch.rand(2, 1, 6, 6)
