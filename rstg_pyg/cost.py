@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from torch_geometric.utils import is_sparse
 
@@ -136,6 +137,10 @@ def summary(model: nn.Module, *inputs: Any, **named_inputs: Any) -> Summary:
             f"Expected 'model' to have the same nodes and edges in every frame (got a {type(model).__name__} with a "
             "TrackRSTG, whose costs depend on which tracks are there)"
         )
+    # The counter's module tracker takes no inputs with gradients where gradients are off.
+    inputs, named_inputs = tree_map_only(
+        Tensor, lambda tensor: tensor.detach() if tensor.requires_grad else tensor, (inputs, named_inputs)
+    )
     graphs = {name: module for name, module in model.named_modules() if isinstance(module, RSTG)}
     messages, updates, formula = 0, 0, 0
 

@@ -144,6 +144,14 @@ def test_leaves_the_model_as_it_was():
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+def test_inputs_with_gradients():
+    rstg, edge_index = RSTG(D, D), GridPyramid().edge_index
+    x = torch.rand(2, T, N, D, requires_grad=True)
+    _, state = rstg(x, edge_index)
+    assert summary(rstg, x, edge_index, state=state) == summary(rstg, x.detach(), edge_index)
+    assert x.grad is None
+
+
 def test_reads_as_a_table():
     text = str(summary(RSTGBlock(4, 8), torch.rand(1, T, 4, 6, 6)))
     lines = text.splitlines()
