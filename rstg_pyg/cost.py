@@ -32,8 +32,9 @@ class Summary:
         graph_multiply_adds: Those of its recurrent graphs.
         graph_formula: Those of its recurrent graphs by :func:`count_multiply_adds`, which leaves out what does not grow
             with D²: the C → D layer before the graph, the position maps (once per clip and space stage, as they are the
-            same for all frames) and the projections of additive attention. Neither of the two figures has elementwise
-            products, among them the dot products of the attention (E·D for each frame and space stage).
+            same for all frames), the projections of additive attention and the dot products of the attention. Those are
+            counted as N²·D for each frame and space stage where the layer multiplies all pairs of nodes, 8·N² ≤ E·D;
+            elsewhere they are E·D elementwise products, of which neither of the two figures has any.
     """
 
     parameters: int

@@ -75,6 +75,12 @@ def test_lower_order_terms():
     assert costs.graph_multiply_adds == costs.graph_formula + T * N * 3 * D + 3 * N * 36 * D
 
 
+@pytest.mark.parametrize(("channels", "pairs"), [(17, 0), (18, N**2)])  # 8·14² = 1568 is between 90·17 and 90·18
+def test_dot_products_are_counted_where_all_pairs_are_multiplied(channels, pairs):
+    costs = summary(RSTG(channels, channels), torch.rand(1, T, N, channels), GridPyramid().edge_index)
+    assert costs.graph_multiply_adds == costs.graph_formula + T * 3 * pairs * channels
+
+
 def test_classifier_per_clip():
     graph = RSTGToVec(channels=8, node_channels=8, num_iterations=2, positional=False)
     classifier = VideoClassifier(SmallCNN(1, (4, 4, 8)), graph, ClassifierHead(8, 5))
