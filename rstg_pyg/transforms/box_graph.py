@@ -30,8 +30,9 @@ class BoxGraph(BaseTransform):
       log h' / h, log w' / w), as detectors encode boxes; 0 for the first box of a track,
     - **pos_map:** ``[M, pos_map_size²]`` position maps, as those of a :class:`~rstg_pyg.GridPyramid`'s cells.
 
-    all but the edges of the volume's type. Everything else is kept. :class:`rstg_pyg.nn.TrackRSTG` takes the result,
-    and PyG's own loader batches it. Clips become graphs one by one, and are batched after that.
+    all but the edges of the volume's type. Everything else is kept, but for ``num_nodes``.
+    :class:`rstg_pyg.nn.TrackRSTG` takes the result, and PyG's own loader batches it. Clips become graphs one by one,
+    and are batched after that.
 
     Args:
         min_iou: Two boxes of a frame are joined where their intersection over union is above it; None joins none.
@@ -75,6 +76,8 @@ class BoxGraph(BaseTransform):
         data.motion = _motion(box, track).to(volume.dtype)
         data.pos_map = smooth_coverage(box_coverage(box, self.pos_map_size), self.sigma).to(volume.dtype)
         del data.volume
+        if "num_nodes" in data:
+            del data.num_nodes
         return data
 
     def _join(self, box: Tensor, frame: Tensor) -> Tensor:

@@ -25,9 +25,10 @@ class SpaceTimeGraph(BaseTransform):
     - **scale:** ``[N]``, the scale of each node (a ``group`` of :class:`rstg_pyg.RSTG`),
     - **pos_map:** ``[N, pos_map_size²]`` position maps,
 
-    all but edges and scales of the volume's type. Everything else, such as the label ``y``, is kept. PyG's own loader
-    batches such data to ``x [ΣN, T, C]``; :class:`rstg_pyg.RSTG` takes its ``x.transpose(0, 1)[None]``, and the
-    read-out its ``batch``. Clips become graphs one by one, and are batched after that.
+    all but edges and scales of the volume's type. Everything else, such as the label ``y``, is kept, but for
+    ``num_nodes``. PyG's own loader batches such data to ``x [ΣN, T, C]``; :class:`rstg_pyg.RSTG` takes its
+    ``x.transpose(0, 1)[None]``, and the read-out its ``batch``. Clips become graphs one by one, and are batched after
+    that.
 
     Args:
         pyramid: The graph of a frame, or its scales.
@@ -69,6 +70,8 @@ class SpaceTimeGraph(BaseTransform):
         data.scale = self.pyramid.scale.clone()
         data.pos_map = self.pos_map.to(device, volume.dtype, copy=True)
         del data.volume
+        if "num_nodes" in data:
+            del data.num_nodes
         return data
 
     @staticmethod

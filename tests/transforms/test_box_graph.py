@@ -130,6 +130,14 @@ def test_clip_without_boxes_is_a_graph_without_nodes():
     assert batch.batch.tolist() == [1] * 6
 
 
+def test_number_of_nodes_given_before_is_not_that_of_the_graph():
+    data = clip()
+    data.num_nodes = 7
+    graph = BoxGraph()(data)
+    assert graph.num_nodes == 6
+    assert Batch.from_data_list([graph, graph]).batch.tolist() == [0] * 6 + [1] * 6
+
+
 def test_gradients_reach_the_volume():
     data = clip()
     volume = data.volume.requires_grad_()

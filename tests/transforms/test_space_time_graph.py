@@ -57,6 +57,12 @@ def test_a_loader_batch_runs_as_clip_by_clip(device):
         torch.testing.assert_close(out[i : i + 1], NodesToVec()(nodes))
 
 
+def test_number_of_nodes_given_before_is_not_that_of_the_graph():
+    graphs = [SpaceTimeGraph((2, 1))(clip) for clip in clips(2, num_nodes=7)]
+    assert [graph.num_nodes for graph in graphs] == [5, 5]
+    assert Batch.from_data_list(graphs).edge_index.max() == 9
+
+
 def test_follows_the_device_of_the_volume(device):
     data = SpaceTimeGraph()(clips(1)[0].to(device))
     assert {value.device.type for _, value in data if isinstance(value, torch.Tensor)} == {device.type}
