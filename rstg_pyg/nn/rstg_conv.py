@@ -341,6 +341,11 @@ class RSTGConv(MessagePassing):
         ):
             if expected != -1 and x.size(-1) != expected:
                 raise ValueError(f"Expected '{name}' to have {expected} features (got {x.size(-1)})")
+        if self.residual and destination.size(-1) != self.out_channels:  # known here alone where it was -1
+            raise ValueError(
+                f"Expected 'x' to have {self.out_channels} features, as many as the output, with residual=True "
+                f"(got {destination.size(-1)})"
+            )
         if self.pos_channels > 0:
             shape = [source.size(-2), self.pos_channels]
             if pos_map is None or list(pos_map.shape) != shape:
