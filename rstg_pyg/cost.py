@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from torch_geometric.utils import is_sparse
 
@@ -31,9 +32,9 @@ class Summary:
         graph_multiply_adds: Those of its recurrent graphs.
         graph_formula: Those of its recurrent graphs by :func:`count_multiply_adds`, which leaves out what does not grow
             with D²: the C → D layer before the graph, the position maps (once per clip and space stage, as they are the
-            same for all frames), the projections of additive attention and the dot products of dot attention. Those
-            are counted where the layer takes them of all pairs of nodes at once, as it does in small graphs (N²·D for
-            each frame and space stage); edge by edge (E·D) they are elementwise products, which neither figure has.
+            same for all frames), the projections of additive attention and the dot products of the attention. Those are
+            counted as N²·D for each frame and space stage where the layer multiplies all pairs of nodes, 8·N² ≤ E·D;
+            elsewhere they are E·D elementwise products, of which neither of the two figures has any.
     """
 
     parameters: int
@@ -137,6 +138,10 @@ def summary(model: nn.Module, *inputs: Any, **named_inputs: Any) -> Summary:
             f"Expected 'model' to have the same nodes and edges in every frame (got a {type(model).__name__} with a "
             "TrackRSTG, whose costs depend on which tracks are there)"
         )
+    # The counter's module tracker takes no inputs with gradients where gradients are off.
+    inputs, named_inputs = tree_map_only(
+        Tensor, lambda tensor: tensor.detach() if tensor.requires_grad else tensor, (inputs, named_inputs)
+    )
     graphs = {name: module for name, module in model.named_modules() if isinstance(module, RSTG)}
     messages, updates, formula = 0, 0, 0
 

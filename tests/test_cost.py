@@ -75,8 +75,8 @@ def test_lower_order_terms():
     assert costs.graph_multiply_adds == costs.graph_formula + T * N * 3 * D + 3 * N * 36 * D
 
 
-@pytest.mark.parametrize(("channels", "pairs"), [(17, 0), (18, N**2)])
-def test_dot_products_are_counted_where_they_are_of_all_pairs(channels, pairs):
+@pytest.mark.parametrize(("channels", "pairs"), [(17, 0), (18, N**2)])  # 8·14² = 1568 is between 90·17 and 90·18
+def test_dot_products_are_counted_where_all_pairs_are_multiplied(channels, pairs):
     costs = summary(RSTG(channels, channels), torch.rand(1, T, N, channels), GridPyramid().edge_index)
     assert costs.graph_multiply_adds == costs.graph_formula + T * 3 * pairs * channels
 
@@ -148,6 +148,14 @@ def test_leaves_the_model_as_it_was():
     assert [block.training for block in model] == [True, False]
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_inputs_with_gradients():
+    rstg, edge_index = RSTG(D, D), GridPyramid().edge_index
+    x = torch.rand(2, T, N, D, requires_grad=True)
+    _, state = rstg(x, edge_index)
+    assert summary(rstg, x, edge_index, state=state) == summary(rstg, x.detach(), edge_index)
+    assert x.grad is None
 
 
 def test_reads_as_a_table():

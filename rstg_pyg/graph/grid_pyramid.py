@@ -42,9 +42,9 @@ class GridPyramid(nn.Module):
 
     def __init__(self, scales: Sequence[Scale] = (3, 2, 1)) -> None:
         super().__init__()
-        self.scales = tuple(_rows_and_columns(scale) for scale in scales)
-        if not self.scales:
+        if not isinstance(scales, Sequence) or not scales:
             raise ValueError(f"Expected 'scales' to hold at least one grid (got {scales!r})")
+        self.scales = tuple(_rows_and_columns(scale) for scale in scales)
 
         cells = [
             (level, row, column, rows, columns)

@@ -20,7 +20,7 @@ class NodesToVec(nn.Module):
         readout: ``"last"`` (paper) or ``"mean"``.
 
     Raises:
-        ValueError: If ``readout`` is none of its choices, or the input has the wrong rank.
+        ValueError: If ``readout`` is none of its choices, or an input has the wrong rank, size or type.
     """
 
     def __init__(self, readout: Readout = "last") -> None:
@@ -52,6 +52,10 @@ class NodesToVec(nn.Module):
             raise ValueError(
                 f"Expected 'batch' to be of shape [N] beside 'x' of shape [1, T, N, D] "
                 f"(got {list(batch.shape)} and {list(x.shape)})"
+            )
+        if lengths is not None and (list(lengths.shape) != [x.size(0)] or lengths.dtype != torch.int64):
+            raise ValueError(
+                f"Expected 'lengths' to be int64 of shape [{x.size(0)}] (got {lengths.dtype} {list(lengths.shape)})"
             )
         if self.readout == "last":
             clips = torch.arange(x.size(0), device=x.device)

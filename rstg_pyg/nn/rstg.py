@@ -277,7 +277,7 @@ class RSTG(nn.Module):
                 x.new_zeros(num_clips, self.num_memories, num_nodes, channels),
                 torch.zeros(num_clips, dtype=torch.bool, device=x.device),
             )
-        pasts, has_past = list(state[0].unbind(dim=1)), state[1]
+        pasts, has_past = list(state[0].to(x.dtype).unbind(dim=1)), state[1]
         out = torch.zeros_like(x)
         alpha = x.new_zeros(num_clips, num_frames, self.num_space_stages, num_edges)
         for t in range(num_frames):

@@ -191,7 +191,8 @@ class RSTGConv(MessagePassing):
         r"""Run one space stage.
 
         Args:
-            x: Node features :math:`(*, N, F)`, or a pair of source and destination features.
+            x: Node features :math:`(*, N, F)`, or a pair of source and destination features, whose leading dimensions
+                are broadcast.
             edge_index: :math:`(2, E)` int64, :class:`~torch_geometric.EdgeIndex` or ``torch.sparse`` ``adj_t``.
             pos_map: :math:`(N, P)` position maps of the senders; required iff ``pos_channels`` > 0.
             edge_weight: :math:`(E)`, multiplies the attention after normalisation; 0 removes the message. A sparse
@@ -226,7 +227,7 @@ class RSTGConv(MessagePassing):
             size = (source.size(-2), destination.size(-2))
             gathered = self.propagate(edge_index, size, hidden=(send, receive), alpha=alpha)
 
-        out = self._update(torch.cat([destination, gathered], dim=-1), group)
+        out = self._update(torch.cat([destination.expand(*gathered.shape[:-1], -1), gathered], dim=-1), group)
         if self.residual:
             out = out + destination
         out = self.norm(out)
@@ -340,6 +341,11 @@ class RSTGConv(MessagePassing):
         ):
             if expected != -1 and x.size(-1) != expected:
                 raise ValueError(f"Expected '{name}' to have {expected} features (got {x.size(-1)})")
+        if self.residual and destination.size(-1) != self.out_channels:  # known here alone where it was -1
+            raise ValueError(
+                f"Expected 'x' to have {self.out_channels} features, as many as the output, with residual=True "
+                f"(got {destination.size(-1)})"
+            )
         if self.pos_channels > 0:
             shape = [source.size(-2), self.pos_channels]
             if pos_map is None or list(pos_map.shape) != shape:

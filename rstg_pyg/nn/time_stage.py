@@ -30,7 +30,7 @@ class TimeStage(nn.Module):
         - **output:** node features :math:`(B, T, N, D)`, state tensors :math:`(B, N, D)`
 
     Raises:
-        ValueError: If ``rnn`` is none of its choices.
+        ValueError: If ``rnn`` is none of its choices, or an input has the wrong rank, size or type.
     """
 
     def __init__(self, channels: int, rnn: RNN = "lstm", residual: bool = False) -> None:
@@ -59,6 +59,7 @@ class TimeStage(nn.Module):
         Returns:
             ``[B, T, N, D]`` features and the state after the last valid frame.
         """
+        self._check_sequence(x, state, lengths)
         num_clips, num_frames, num_nodes, _ = x.shape
         sequence = x.permute(1, 0, 2, 3).reshape(num_frames, num_clips * num_nodes, self.channels)
         before: State | None = None
@@ -87,6 +88,20 @@ class TimeStage(nn.Module):
             old = state if state is not None else tuple(torch.zeros_like(s) for s in states)
             states = tuple(torch.where(empty, o.to(s.dtype), s) for o, s in zip(old, states, strict=True))
         return out, states
+
+    def _check_sequence(self, x: Tensor, state: State | None, lengths: Tensor | None) -> None:
+        if x.dim() != 4 or x.size(-1) != self.channels:
+            raise ValueError(f"Expected 'x' to be of shape [B, T, N, {self.channels}] (got {list(x.shape)})")
+        memory = [x.size(0), x.size(2), self.channels]
+        if state is not None and [list(s.shape) for s in state] != [memory] * self.num_states:
+            raise ValueError(
+                f"Expected 'state' to be a tuple of tensors of shapes {[memory] * self.num_states} "
+                f"(got {[list(s.shape) for s in state]})"
+            )
+        if lengths is not None and (list(lengths.shape) != [x.size(0)] or lengths.dtype != torch.int64):
+            raise ValueError(
+                f"Expected 'lengths' to be int64 of shape [{x.size(0)}] (got {lengths.dtype} {list(lengths.shape)})"
+            )
 
     def _run(self, sequence: Any, before: State | None) -> tuple[Any, State]:
         if self.num_states == 1:

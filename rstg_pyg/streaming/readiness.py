@@ -17,9 +17,12 @@ def check_ready(model: VideoClassifier, frame: Tensor) -> None:
         frame: ``[B, channels, H, W]``, to try its backbone on.
 
     Raises:
-        ValueError: If ``model`` is in training mode, or its backbone's features of a frame depend on the frames around.
+        ValueError: If ``model`` is in training mode, or its backbone's features of a frame depend on the frames around,
+            or ``frame`` is not floating point.
     """
     check_in_eval_mode(model)
+    if not frame.is_floating_point():
+        raise ValueError(f"Expected 'frames' to be of floating point type, in [0, 1] (got {frame.dtype})")
     if not _reads_frames_alone(model.backbone, frame[:1]):
         raise ValueError(
             "Expected 'model' to have a backbone that reads every frame by itself (got a "
@@ -41,7 +44,7 @@ def _reads_frames_alone(backbone: nn.Module, frame: Tensor) -> bool:
     """Compare the features of the frame, and of others around it in a clip, with those that each has by itself."""
     generator = torch.Generator().manual_seed(0)  # any others do, but not some made of the frame, which may equal it
     clip = torch.rand(NUM_FRAMES, *frame.shape[1:], generator=generator).to(frame)
-    clip[NUM_FRAMES // 2] = frame[0]
+    clip[NUM_FRAMES // 2] = frame[0].nan_to_num(0, 0, 0)  # a damaged frame says nothing about the backbone
     together = backbone(clip[None])
     if together.size(1) != NUM_FRAMES:
         return False

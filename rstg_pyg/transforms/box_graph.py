@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import to_dense_batch
@@ -30,8 +30,9 @@ class BoxGraph(BaseTransform):
       log h' / h, log w' / w), as detectors encode boxes; 0 for the first box of a track,
     - **pos_map:** ``[M, pos_map_size²]`` position maps, as those of a :class:`~rstg_pyg.GridPyramid`'s cells.
 
-    all but the edges of the volume's type. Everything else is kept. :class:`rstg_pyg.nn.TrackRSTG` takes the result,
-    and PyG's own loader batches it.
+    all but the edges of the volume's type. Everything else is kept, but for ``num_nodes``.
+    :class:`rstg_pyg.nn.TrackRSTG` takes the result, and PyG's own loader batches it. Clips become graphs one by one,
+    and are batched after that.
 
     Args:
         min_iou: Two boxes of a frame are joined where their intersection over union is above it; None joins none.
@@ -41,8 +42,8 @@ class BoxGraph(BaseTransform):
         sigma: Standard deviation of the position maps' Gaussian filter, in map cells.
 
     Raises:
-        ValueError: If an argument is out of range, or an input is missing, has the wrong shape or type, or holds values
-            that are not as described.
+        ValueError: If an argument is out of range, it is given a batch, or an input is missing, has the wrong shape or
+            type, or holds values that are not as described.
         ImportError: If torchvision, whose RoIAlign it uses, is not installed.
     """
 
@@ -75,6 +76,8 @@ class BoxGraph(BaseTransform):
         data.motion = _motion(box, track).to(volume.dtype)
         data.pos_map = smooth_coverage(box_coverage(box, self.pos_map_size), self.sigma).to(volume.dtype)
         del data.volume
+        if "num_nodes" in data:
+            del data.num_nodes
         return data
 
     def _join(self, box: Tensor, frame: Tensor) -> Tensor:
@@ -135,6 +138,10 @@ def _motion(box: Tensor, track: Tensor) -> Tensor:
 
 
 def _checked_boxes(data: Data) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    if isinstance(data, Batch):
+        raise ValueError(
+            f"Expected 'data' to be of one clip (got a batch of {data.num_graphs}): make graphs before batching"
+        )
     names = ("volume", "box", "frame", "track")
     if not isinstance(data, Data) or not all(isinstance(data.get(name), Tensor) for name in names):
         got = data if isinstance(data, Data) else type(data).__name__

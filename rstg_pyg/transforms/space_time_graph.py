@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
@@ -23,10 +23,12 @@ class SpaceTimeGraph(BaseTransform):
     - **edge_index:** ``[2, E]``, the edges of every frame,
     - **pos:** ``[N, 2]`` cell centres (y, x) and **box:** ``[N, 4]`` cells (y0, x0, y1, x1), as a share of the frame,
     - **scale:** ``[N]``, the scale of each node (a ``group`` of :class:`rstg_pyg.RSTG`),
-    - **pos_map:** ``[N, pos_map_size²]`` position maps.
+    - **pos_map:** ``[N, pos_map_size²]`` position maps,
 
-    Everything else, such as the label ``y``, is kept. PyG's own loader batches such data to ``x [ΣN, T, C]``;
-    :class:`rstg_pyg.RSTG` takes its ``x.transpose(0, 1)[None]``, and the read-out its ``batch``.
+    all but edges and scales of the volume's type. Everything else, such as the label ``y``, is kept, but for
+    ``num_nodes``. PyG's own loader batches such data to ``x [ΣN, T, C]``; :class:`rstg_pyg.RSTG` takes its
+    ``x.transpose(0, 1)[None]``, and the read-out its ``batch``. Clips become graphs one by one, and are batched after
+    that.
 
     Args:
         pyramid: The graph of a frame, or its scales.
@@ -35,8 +37,8 @@ class SpaceTimeGraph(BaseTransform):
         num_classes: If given, ``y`` must be a class in ``[0, num_classes)``.
 
     Raises:
-        ValueError: If the volume is missing, has the wrong rank, type or size, or holds NaN or infinity, or if the
-            label is out of range.
+        ValueError: If it is given a batch, the volume is missing, has the wrong rank, type or size, or holds NaN or
+            infinity, or if the label is out of range.
     """
 
     def __init__(
@@ -63,15 +65,21 @@ class SpaceTimeGraph(BaseTransform):
         data.x = self.pyramid.to(device).pool(volume).transpose(0, 1).contiguous()  # [N, T, C]
         # Copies, so that editing one clip's graph in place leaves the others alone.
         data.edge_index = self.pyramid.edge_index.clone()
-        data.pos = self.pyramid.pos.clone()
-        data.box = self.pyramid.box.clone()
+        data.pos = self.pyramid.pos.to(volume.dtype, copy=True)
+        data.box = self.pyramid.box.to(volume.dtype, copy=True)
         data.scale = self.pyramid.scale.clone()
-        data.pos_map = self.pos_map.to(device, copy=True)
+        data.pos_map = self.pos_map.to(device, volume.dtype, copy=True)
         del data.volume
+        if "num_nodes" in data:
+            del data.num_nodes
         return data
 
     @staticmethod
     def _checked_volume(data: Data) -> Tensor:
+        if isinstance(data, Batch):
+            raise ValueError(
+                f"Expected 'data' to be of one clip (got a batch of {data.num_graphs}): make graphs before batching"
+            )
         volume = data.get("volume") if isinstance(data, Data) else None
         if not isinstance(volume, Tensor):
             got = data if isinstance(data, Data) else type(data).__name__

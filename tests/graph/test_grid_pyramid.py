@@ -250,7 +250,7 @@ def test_buffers_are_not_saved_and_repr():
     assert repr(pyramid) == f"GridPyramid(4x7, 2x3, 1x1: 35 nodes, {pyramid.num_edges} edges)"
 
 
-@pytest.mark.parametrize("scales", [(), (0,), (-1, 1), ((2,), 1), ((2, 2, 2),), (2.5,), ((2, 0),)])
+@pytest.mark.parametrize("scales", [(), 3, (0,), (-1, 1), ((2,), 1), ((2, 2, 2),), (2.5,), ((2, 0),)])
 def test_bad_scales(scales):
     with pytest.raises(ValueError, match="Expected 'scales' to hold"):
         GridPyramid(scales)

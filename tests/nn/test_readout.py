@@ -66,6 +66,9 @@ def test_errors_and_repr():
         NodesToVec()(torch.rand(3, 5, 2))
     with pytest.raises(ValueError, match=r"Expected 'batch' to be of shape \[N\] .*\(got \[5\] and \[2, 3, 5, 2\]\)"):
         NodesToVec()(torch.rand(2, 3, 5, 2), torch.zeros(5, dtype=torch.long))
+    for lengths in (torch.ones(2, 1, dtype=torch.long), torch.ones(1, dtype=torch.long), torch.ones(2)):
+        with pytest.raises(ValueError, match=r"Expected 'lengths' to be int64 of shape \[2\] \(got torch\."):
+            NodesToVec()(torch.rand(2, 3, 5, 2), lengths=lengths)
     with pytest.raises(ValueError, match=r"Expected 'x' to be of shape \[B, N, D\] \(got \[1, 3, 5, 2\]\)"):
         NodesToVec().step(torch.rand(1, 3, 5, 2))
     with pytest.raises(ValueError, match=r"Expected 'state' .* \[\[3, 2\], \[3\]\] \(got \[\[3, 2\]\]\)"):

@@ -263,8 +263,9 @@ def test_state_of_another_type(schedule, rnn, num_frames):
     rstg, clip = RSTG(3, 4, 2, schedule=schedule, rnn=rnn).double(), torch.randn(2, 4, 4, 3, dtype=torch.float64)
     _, state = rstg(clip[:, :2], EDGES)
     of_floats = tuple(s.float() if s.is_floating_point() else s for s in state)
-    out, _ = rstg(clip[:, 2 : 2 + num_frames], EDGES, state=of_floats)
+    out, after = rstg(clip[:, 2 : 2 + num_frames], EDGES, state=of_floats)
     assert out.dtype == torch.float64
+    assert [s.dtype for s in after] == [s.dtype for s in state]
     torch.testing.assert_close(out, rstg(clip[:, 2 : 2 + num_frames], EDGES, state=state)[0], rtol=1e-4, atol=1e-5)
 
 

@@ -47,6 +47,23 @@ def test_static_stacked_and_disjoint_batches_agree(conv, pyramid, device):
     torch.testing.assert_close(disjoint_alpha.view(2, 3, 90), alpha)
 
 
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("common", ["source", "destination", "both"])
+def test_leading_dimensions_are_broadcast(common, fused):
+    conv = RSTGConv((3, 4), 4, residual=True).double()
+    conv.fused = fused
+    source, destination = torch.randn(2, 5, 3, dtype=torch.float64), torch.randn(2, 6, 4, dtype=torch.float64)
+    edge_index = torch.tensor([[0, 4, 2, 1, 3], [5, 0, 0, 2, 2]])
+    mask = torch.tensor([[True, False, True, True, True], [True, True, False, True, False]])
+    if common != "destination":
+        source = source[:1].expand(2, 5, 3)
+    if common != "source":
+        destination = destination[:1].expand(2, 6, 4)
+    expected = [conv((source[i], destination[i]), edge_index, edge_mask=mask[i]) for i in range(2)]
+    x = (source if common == "destination" else source[0], destination if common == "source" else destination[0])
+    torch.testing.assert_close(conv(x, edge_index, edge_mask=mask), torch.stack(expected))
+
+
 @pytest.mark.parametrize("leading", [(), (3,), (2, 3)])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_edge_index_and_sparse_layouts_agree(conv, pyramid, device, leading, weighted):

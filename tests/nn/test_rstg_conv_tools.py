@@ -119,6 +119,14 @@ def test_lazy_sizes():
     assert bipartite.lin_destination.weight.shape == (6, 4)
 
 
+@pytest.mark.parametrize("channels", [1, 5])
+def test_lazy_size_that_does_not_fit_the_residual(channels):
+    conv = RSTGConv(-1, 6, residual=True)
+    with pytest.raises(ValueError, match=rf"'x' to have 6 features, .* residual=True \(got {channels}\)"):
+        conv(torch.randn(14, channels), GridPyramid().edge_index)
+    assert conv(torch.randn(14, 6), GridPyramid().edge_index).shape == (14, 6)
+
+
 def test_state_dict_round_trip(tmp_path):
     conv = RSTGConv(4, 6, attention="additive", pos_channels=2, num_groups=2, norm="batch")
     torch.save(conv.state_dict(), tmp_path / "conv.pt")

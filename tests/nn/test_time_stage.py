@@ -60,3 +60,21 @@ def test_residual_adds_the_input_to_the_output_alone():
 def test_bad_rnn():
     with pytest.raises(ValueError, match=r"Expected 'rnn' to be one of \['lstm', 'gru', 'rnn'\] \(got 'mamba'\)"):
         TimeStage(4, "mamba")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"x": torch.rand(5, 3, 4)}, r"Expected 'x' to be of shape \[B, T, N, 4\] \(got \[5, 3, 4\]\)"),
+        ({"x": torch.rand(2, 5, 3, 6)}, r"Expected 'x' to be of shape \[B, T, N, 4\] \(got \[2, 5, 3, 6\]\)"),
+        ({"state": (torch.rand(3, 2, 4),)}, r"of shapes \[\[2, 3, 4\]\] \(got \[\[3, 2, 4\]\]\)"),
+        ({"state": (torch.rand(2, 3, 4),) * 2}, r"Expected 'state' .* \(got \[\[2, 3, 4\], \[2, 3, 4\]\]\)"),
+        ({"lengths": torch.ones(1, dtype=torch.long)}, r"Expected 'lengths' to be int64 of shape \[2\]"),
+        ({"lengths": torch.ones(2)}, r"Expected 'lengths' to be int64 of shape \[2\] \(got torch.float32 \[2\]\)"),
+    ],
+)
+def test_bad_inputs(inputs, message):
+    stage, good = TimeStage(4, "gru"), {"x": torch.rand(2, 5, 3, 4), "state": (torch.rand(2, 3, 4),)}
+    stage(**good)
+    with pytest.raises(ValueError, match=message):
+        stage(**(good | inputs))

@@ -165,6 +165,8 @@ def test_frames_and_states_that_do_not_fit(make_classifier, video):
     model = make_classifier(readout="mean")
     with pytest.raises(ValueError, match=r"'frames' to be of shape \[channels, H, W\] each \(got \[7, 1, 8, 8\]\)"):
         next(stream(model, [video]))
+    with pytest.raises(ValueError, match=r"'frames' to be of floating point type, in \[0, 1\] \(got torch.uint8\)"):
+        next(stream(model, video.byte()))
     with pytest.raises(ValueError, match=r"'frame' to be of shape \[B, channels, H, W\] \(got \[1, 8, 8\]\)"):
         model.step(video[0])
     with pytest.raises(ValueError, match=r"floating point type, in \[0, 1\] \(got torch.uint8\)"):

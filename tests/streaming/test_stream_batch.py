@@ -62,6 +62,17 @@ def test_a_damaged_stream_harms_no_other_and_a_reset_heals_it(model, video):
     torch.testing.assert_close(scores["sound"], alone[2])
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_damaged_first_frame_harms_no_other_stream(make_classifier, video, value):
+    model = make_classifier()
+    batch = StreamBatch(model)
+    for name in ("damaged", "sound"):
+        batch.add(name)
+    scores = batch.step({"damaged": torch.full_like(video[0], value), "sound": video[0]})
+    assert scores["damaged"].isnan().all()
+    torch.testing.assert_close(scores["sound"], next(stream(model, video)))
+
+
 def test_saved_and_set_again(model, video, tmp_path):
     batch = StreamBatch(model)
     for name in ("a", "b"):
@@ -115,6 +126,8 @@ def test_errors(make_classifier, video):
         batch.step({})
     with pytest.raises(ValueError, match=r"shape \[channels, H, W\] each \(got \[8, 8\]\)"):
         batch.step({"a": video[0, 0]})
+    with pytest.raises(ValueError, match=r"'frames' to be of floating point type, in \[0, 1\] \(got torch.uint8\)"):
+        batch.step({"a": video[0].byte()})
     batch.add("b")
     with pytest.raises(ValueError, match=r"of one shape .*\(got {'a': \[1, 8, 8\], 'b': \[1, 4, 8\]}\)"):
         batch.step({"a": video[0], "b": video[0, :, :4]})

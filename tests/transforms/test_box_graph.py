@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 from torchvision.ops import box_iou
 
@@ -130,6 +130,14 @@ def test_clip_without_boxes_is_a_graph_without_nodes():
     assert batch.batch.tolist() == [1] * 6
 
 
+def test_number_of_nodes_given_before_is_not_that_of_the_graph():
+    data = clip()
+    data.num_nodes = 7
+    graph = BoxGraph()(data)
+    assert graph.num_nodes == 6
+    assert Batch.from_data_list([graph, graph]).batch.tolist() == [0] * 6 + [1] * 6
+
+
 def test_gradients_reach_the_volume():
     data = clip()
     volume = data.volume.requires_grad_()
@@ -149,6 +157,14 @@ def test_loader_and_repr():
     assert batch.edge_index.tolist() == expected.tolist()
     assert batch.y.tolist() == [3, 3]
     assert "volume" not in batch
+
+
+def test_clips_become_graphs_before_they_are_batched():
+    images = [Data(volume=torch.rand(1, 2, 6, 5), box=torch.tensor([[0.0, 0.0, 0.5, 1.0]])) for _ in range(2)]
+    for track, image in enumerate(images):
+        image.frame, image.track = torch.tensor([0]), torch.tensor([track])
+    with pytest.raises(ValueError, match=r"'data' to be of one clip \(got a batch of 2\): make graphs before batching"):
+        BoxGraph()(Batch.from_data_list(images))  # else boxes of two images would be joined
 
 
 def changed(**values):

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 from torch_geometric.transforms import Compose
 
@@ -57,9 +57,28 @@ def test_a_loader_batch_runs_as_clip_by_clip(device):
         torch.testing.assert_close(out[i : i + 1], NodesToVec()(nodes))
 
 
+def test_number_of_nodes_given_before_is_not_that_of_the_graph():
+    graphs = [SpaceTimeGraph((2, 1))(clip) for clip in clips(2, num_nodes=7)]
+    assert [graph.num_nodes for graph in graphs] == [5, 5]
+    assert Batch.from_data_list(graphs).edge_index.max() == 9
+
+
 def test_follows_the_device_of_the_volume(device):
     data = SpaceTimeGraph()(clips(1)[0].to(device))
     assert {value.device.type for _, value in data if isinstance(value, torch.Tensor)} == {device.type}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_graph_is_of_the_type_of_the_volume(dtype):
+    (clip,) = clips(1)
+    expected = SpaceTimeGraph()(clip)
+    clip.volume = clip.volume.to(dtype)
+    data = SpaceTimeGraph()(clip)
+    for name in ("x", "pos", "box", "pos_map"):
+        assert data[name].dtype == dtype
+        torch.testing.assert_close(data[name].float(), expected[name], rtol=1e-2, atol=1e-2)
+    rstg = RSTG(5, 8, pos_channels=36).to(dtype)
+    assert rstg(data.x.transpose(0, 1)[None], data.edge_index, data.pos_map)[0].dtype == dtype
 
 
 def test_labels():
@@ -99,6 +118,11 @@ def test_arguments_and_repr():
 def test_bad_data(data, message):
     with pytest.raises(ValueError, match=message):
         SpaceTimeGraph()(data)
+
+
+def test_clips_become_graphs_before_they_are_batched():
+    with pytest.raises(ValueError, match=r"'data' to be of one clip \(got a batch of 2\): make graphs before batching"):
+        SpaceTimeGraph()(Batch.from_data_list(clips(2)))
 
 
 def test_composes():
