@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch_geometric.typing import OptTensor
 from torch_geometric.utils import scatter
 
+from rstg_pyg.nn.sequence_checks import check_lengths
 from rstg_pyg.nn.time_stage import State
 
 Readout = Literal["last", "mean"]
@@ -53,10 +54,7 @@ class NodesToVec(nn.Module):
                 f"Expected 'batch' to be of shape [N] beside 'x' of shape [1, T, N, D] "
                 f"(got {list(batch.shape)} and {list(x.shape)})"
             )
-        if lengths is not None and (list(lengths.shape) != [x.size(0)] or lengths.dtype != torch.int64):
-            raise ValueError(
-                f"Expected 'lengths' to be int64 of shape [{x.size(0)}] (got {lengths.dtype} {list(lengths.shape)})"
-            )
+        check_lengths(lengths, x.size(0))
         if self.readout == "last":
             clips = torch.arange(x.size(0), device=x.device)
             nodes = x[:, -1] if lengths is None else x[clips, lengths - 1]

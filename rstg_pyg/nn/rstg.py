@@ -11,6 +11,7 @@ from torch_geometric.utils import is_sparse, to_edge_index
 
 from rstg_pyg.nn.norm import NORMS, node_norm
 from rstg_pyg.nn.rstg_conv import ATTENTIONS, Attention, RSTGConv
+from rstg_pyg.nn.sequence_checks import check_lengths, check_state
 from rstg_pyg.nn.time_stage import RNN, RNNS, State, TimeStage
 
 Schedule = Literal["all_temp", "one_temp", "space_only", "time_only", "homogeneous"]
@@ -305,20 +306,12 @@ class RSTG(nn.Module):
             raise ValueError(f"Expected 'x' to be of floating point type (got {x.dtype})")
         if self.in_channels != -1 and x.size(-1) != self.in_channels:
             raise ValueError(f"Expected 'x' to have {self.in_channels} features (got {x.size(-1)})")
-        if lengths is not None and (list(lengths.shape) != [x.size(0)] or lengths.dtype != torch.int64):
-            raise ValueError(
-                f"Expected 'lengths' to be int64 of shape [{x.size(0)}] (got {lengths.dtype} {list(lengths.shape)})"
-            )
-        if state is not None:
-            memory = [x.size(0), self.num_memories, x.size(2), self.hidden_channels]
-            expected = [memory] * (self.last_time.num_states if self.last_time is not None else 0)
-            if self.schedule == "homogeneous":
-                expected = [memory, [x.size(0)]]
-            if [list(s.shape) for s in state] != expected:
-                raise ValueError(
-                    f"Expected 'state' to be a tuple of tensors of shapes {expected} "
-                    f"(got {[list(s.shape) for s in state]})"
-                )
+        check_lengths(lengths, x.size(0))
+        memory = [x.size(0), self.num_memories, x.size(2), self.hidden_channels]
+        shapes = [memory] * (self.last_time.num_states if self.last_time is not None else 0)
+        if self.schedule == "homogeneous":
+            shapes = [memory, [x.size(0)]]
+        check_state(state, shapes)
 
 
 def _num_edges(edge_index: Adj) -> int:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from rstg_pyg.nn.sequence_checks import check_lengths, check_state
+
 RNN = Literal["lstm", "gru", "rnn"]
 State = tuple[Tensor, ...]
 RNNS: dict[str, type[nn.LSTM] | type[nn.GRU] | type[nn.RNN]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
@@ -92,16 +94,8 @@ class TimeStage(nn.Module):
     def _check_sequence(self, x: Tensor, state: State | None, lengths: Tensor | None) -> None:
         if x.dim() != 4 or x.size(-1) != self.channels:
             raise ValueError(f"Expected 'x' to be of shape [B, T, N, {self.channels}] (got {list(x.shape)})")
-        memory = [x.size(0), x.size(2), self.channels]
-        if state is not None and [list(s.shape) for s in state] != [memory] * self.num_states:
-            raise ValueError(
-                f"Expected 'state' to be a tuple of tensors of shapes {[memory] * self.num_states} "
-                f"(got {[list(s.shape) for s in state]})"
-            )
-        if lengths is not None and (list(lengths.shape) != [x.size(0)] or lengths.dtype != torch.int64):
-            raise ValueError(
-                f"Expected 'lengths' to be int64 of shape [{x.size(0)}] (got {lengths.dtype} {list(lengths.shape)})"
-            )
+        check_state(state, [[x.size(0), x.size(2), self.channels]] * self.num_states)
+        check_lengths(lengths, x.size(0))
 
     def _run(self, sequence: Any, before: State | None) -> tuple[Any, State]:
         if self.num_states == 1:
