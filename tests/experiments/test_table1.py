@@ -260,6 +260,8 @@ def test_table_is_filled_where_there_are_figures():
     assert lines["RSTG all-temp"][1:7] == [*seeds, "98.9", "not run", "not run", "94.5"]
     assert lines["I3D"][4:7] == ["50.0 (49.0 – 51.0)", "25.0 (24.2 – 25.9)", "90.6"]
     assert lines["I3D"][9:] == ["90,000", "0.5 h", "50", "0.003 |"]
+    slower = [replace(figures, seed=1, videos_per_s=5.0) for figures in rows if figures.row == "i3d"]
+    assert "| 90,000 | 0.5 h | 50 | 0.003 |" in table([*slower, *rows])
     assert lines["RSTG space-only"][1:] == ["not run", "not run", "61.3", "not run", "not run", *["–"] * 6, "– |"]
     untimed = figures_of(few_digits("i3d", 3e-3))
     assert "| 60,000 | – | – |" in table([replace(untimed, videos_per_s=None)])
