@@ -46,7 +46,7 @@ def regions_of(rec: Record) -> tuple[Tensor, Tensor]:
     if rec.box is None:
         raise ValueError("Expected a record with the nodes' regions (got 'box' None): set record.box = [N, 4] shares")
     scale = torch.zeros(len(rec.box), dtype=torch.int64) if rec.scale is None else rec.scale
-    return rec.box, scale
+    return rec.box.float(), scale
 
 
 def some_iterations(per_iteration: Tensor, iteration: int | None) -> Tensor:

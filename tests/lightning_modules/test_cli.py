@@ -208,3 +208,17 @@ def test_random_weights_are_not_scored(cli, tiny, tmp_path, subcommand):
 def test_precision_is_bfloat16_where_the_hardware_has_it(monkeypatch, native, precision):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: native)
     assert default_precision("cpu") == precision
+
+
+def test_whole_model_in_another_type_gives_the_same_scores(cli, fitted, tmp_path):
+    folder, _ = fitted
+    given = ["--config", folder / "config.yaml", "--ckpt_path", folder / "checkpoints" / "last.ckpt"]
+    single, double, half = (
+        cli("test", *given, "--run_dir", tmp_path, "--trainer.precision", name)
+        .trainer.logged_metrics["test/loss"]
+        .item()
+        for name in ("32-true", "64-true", "bf16-true")
+    )
+    assert double == pytest.approx(single, rel=1e-5)
+    assert half == pytest.approx(single, rel=1e-2)
+    assert (tmp_path / "test" / "attention.png").is_file()
