@@ -161,7 +161,8 @@ class RSTGCLI(LightningCLI):
             for checkpoint in (config.best_checkpoint, config.last_checkpoint):
                 checkpoint.dirpath = checkpoint.dirpath or str(Path(config.run_dir, "checkpoints"))
                 callbacks.append(checkpoint)
-        kwargs["callbacks"] = [*(trainer.callbacks or []), *callbacks]
+        given = trainer.callbacks or []
+        kwargs["callbacks"] = [*(given if isinstance(given, list) else [given]), *callbacks]
         return super().instantiate_trainer(**kwargs)
 
     def before_test(self) -> None:

@@ -222,3 +222,11 @@ def test_whole_model_in_another_type_gives_the_same_scores(cli, fitted, tmp_path
     assert double == pytest.approx(single, rel=1e-5)
     assert half == pytest.approx(single, rel=1e-2)
     assert (tmp_path / "test" / "attention.png").is_file()
+
+
+def test_one_callback_without_a_list(cli, tiny, tmp_path):
+    (tmp_path / "one.yaml").write_text(
+        "trainer: {callbacks: {class_path: EarlyStopping, init_args: {monitor: val/loss}}}"
+    )
+    run = cli("fit", *tiny, "--config", tmp_path / "one.yaml", "--trainer.fast_dev_run", "true")
+    assert run.trainer.early_stopping_callback.monitor == "val/loss"
