@@ -89,6 +89,17 @@ class RSTGCLI(LightningCLI):
             sys.exit(
                 f"Expected '--run_dir' in place of 'trainer.default_root_dir' (got {config.trainer.default_root_dir})"
             )
+        best = config.best_checkpoint
+        if (
+            self.config.get("subcommand") == "fit"
+            and best.save_top_k not in (0, 1)
+            and "{" not in (best.filename or "{")
+        ):
+            sys.exit(
+                "Expected 'best_checkpoint.filename' to hold the step or a metric, such as '{step}', where "
+                f"'best_checkpoint.save_top_k' is {best.save_top_k} (got '{best.filename}', over which every "
+                "checkpoint would be written, good or bad)"
+            )
         if config.run_dir is None:
             config.run_dir = str(RUNS / ("-".join(Path(path).stem for path in config.config or []) or "unnamed"))
         self._resolve_checkpoint(config)

@@ -230,3 +230,10 @@ def test_one_callback_without_a_list(cli, tiny, tmp_path):
     )
     run = cli("fit", *tiny, "--config", tmp_path / "one.yaml", "--trainer.fast_dev_run", "true")
     assert run.trainer.early_stopping_callback.monitor == "val/loss"
+
+
+@pytest.mark.parametrize("number", [3, -1])
+def test_several_best_checkpoints_need_names_of_their_own(cli, tiny, tmp_path, number):
+    given = [*tiny, "--run_dir", tmp_path / "run", "--best_checkpoint.save_top_k", number]
+    with pytest.raises(SystemExit, match=rf"'best_checkpoint.save_top_k' is {number} \(got 'best', over which"):
+        cli("fit", *given)
