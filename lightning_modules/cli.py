@@ -24,8 +24,9 @@ from lightning_modules.callbacks import (
     Throughput,
 )
 from lightning_modules.csv_log import csv_logger
+from lightning_modules.data_description import check_class_names
 from lightning_modules.pretrained_weights import NETWORK_PREFIXES, load_weights
-from rstg_pyg.models.model_folder import find_folder
+from rstg_pyg.models.model_folder import find_folder, read_config
 
 RUNS = Path("runs")
 
@@ -179,6 +180,8 @@ class RSTGCLI(LightningCLI):
     def before_test(self) -> None:
         """Load the weights of a model's folder, where one is given in place of a checkpoint."""
         if self._weights is not None:
+            if (self._weights.parent / "config.json").is_file():
+                check_class_names(read_config(self._weights.parent)["class_names"], self.datamodule)
             rank_zero_info(load_weights(self.model.network, self._weights, "ckpt_path", NETWORK_PREFIXES))
 
     before_validate = before_predict = before_test

@@ -1,4 +1,5 @@
 import csv
+import json
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -64,6 +65,15 @@ def test_folder_with_the_weights_gives_the_same_scores(cli, fitted, tmp_path):
         for given in ("last", tmp_path)
     ]
     assert scores[0] == scores[1]
+
+
+def test_folder_of_a_network_of_other_classes_is_refused(cli, fitted, tmp_path):
+    folder, fit = fitted
+    save_file(fit.model.network.state_dict(), tmp_path / "model.safetensors")
+    names = list(reversed(fit.datamodule.class_names))
+    (tmp_path / "config.json").write_text(json.dumps({"class_names": names}))
+    with pytest.raises(ValueError, match=r"in their order \(got '1-0' in place of 'no pair' as class 0; 46 differ\)"):
+        cli("predict", "--config", folder / "config.yaml", "--ckpt_path", tmp_path)
 
 
 @pytest.mark.parametrize("subcommand", ["validate", "test"])
