@@ -109,7 +109,11 @@ def test_checkpoint_lays_its_model_over_the_given_config(cli, configs, fitted):
     folder, _ = fitted
     one_temp = configs / "syncmnist" / "one_temp.yaml"
     checkpoint = folder / "checkpoints" / "best.ckpt"
-    run = cli("validate", "--config", folder / "config.yaml", "--config", one_temp, "--ckpt_path", checkpoint)
+    given = ["--config", folder / "config.yaml", "--config", one_temp, "--ckpt_path", checkpoint]
+    with pytest.warns(
+        UserWarning, match=r"is the checkpoint's, in which \S*graph\S*schedule is all_temp \(not one_temp\)$"
+    ):
+        run = cli("validate", *given)
     assert run.model.network.graph.rstg.schedule == "all_temp"
 
 
