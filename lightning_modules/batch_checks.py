@@ -49,5 +49,8 @@ def check_loss(loss: Tensor, step: int) -> None:
 
 
 def to_unit_range(images: Tensor) -> Tensor:
-    """Bring uint8 images to floating point in [0, 1]; floating point images pass as they are."""
-    return images.float().div_(255) if images.dtype == torch.uint8 else images
+    """Bring uint8 images to [0, 1] in torch's default type, which is the model's in a Trainer's step of any precision.
+
+    Floating point images pass as they are: the Trainer has brought them to that type.
+    """
+    return images.to(torch.get_default_dtype()).div_(255) if images.dtype == torch.uint8 else images

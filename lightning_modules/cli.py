@@ -11,7 +11,7 @@ from pytorch_lightning import Callback, LightningDataModule, LightningModule, Tr
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback, _InstantiatorFn
 from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
+from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only, rank_zero_warn
 
 from lightning_modules.allocator import allocator_hint
 from lightning_modules.callbacks import (
@@ -24,10 +24,18 @@ from lightning_modules.callbacks import (
     Throughput,
 )
 from lightning_modules.csv_log import csv_logger
+from lightning_modules.data_description import check_class_names
 from lightning_modules.pretrained_weights import NETWORK_PREFIXES, load_weights
-from rstg_pyg.models.model_folder import find_folder
+from rstg_pyg.models.model_folder import find_folder, read_config
 
 RUNS = Path("runs")
+_NETWORK = "model.init_args.network.init_args"
+LINKS = {  # what the model learns from the data
+    "model.init_args.num_classes": "data.num_classes",
+    f"{_NETWORK}.head.init_args.num_classes": "data.num_classes",
+    f"{_NETWORK}.backbone.init_args.in_channels": "data.channels",
+    "model.init_args.backbone.init_args.in_channels": "data.channels",
+}
 
 
 class RSTGCLI(LightningCLI):
@@ -72,13 +80,7 @@ class RSTGCLI(LightningCLI):
                 "best_checkpoint.enable_version_counter": False,
             }
         )
-        network = "model.init_args.network.init_args"
-        for source, target in (
-            ("data.num_classes", "model.init_args.num_classes"),
-            ("data.num_classes", f"{network}.head.init_args.num_classes"),
-            ("data.channels", f"{network}.backbone.init_args.in_channels"),
-            ("data.channels", "model.init_args.backbone.init_args.in_channels"),
-        ):
+        for target, source in LINKS.items():
             parser.link_arguments(source, target, apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
@@ -88,6 +90,17 @@ class RSTGCLI(LightningCLI):
         if config.trainer.default_root_dir is not None:
             sys.exit(
                 f"Expected '--run_dir' in place of 'trainer.default_root_dir' (got {config.trainer.default_root_dir})"
+            )
+        best = config.best_checkpoint
+        if (
+            self.config.get("subcommand") == "fit"
+            and best.save_top_k not in (0, 1)
+            and "{" not in (best.filename or "{")
+        ):
+            sys.exit(
+                "Expected 'best_checkpoint.filename' to hold the step or a metric, such as '{step}', where "
+                f"'best_checkpoint.save_top_k' is {best.save_top_k} (got '{best.filename}', over which every "
+                "checkpoint would be written, good or bad)"
             )
         if config.run_dir is None:
             config.run_dir = str(RUNS / ("-".join(Path(path).stem for path in config.config or []) or "unnamed"))
@@ -110,6 +123,19 @@ class RSTGCLI(LightningCLI):
         if not path.is_file():
             sys.exit(f"Expected '--ckpt_path {config.ckpt_path}' to be in the run folder (got '{path}', no file)")
         config.ckpt_path = str(path)
+
+    def _parse_ckpt_path(self) -> None:
+        """As LightningCLI's, which lays the checkpoint's model over the given one; say where they differ."""
+        subcommand = self.config.get("subcommand")
+        given = self.config[subcommand].model.clone() if subcommand else Namespace()
+        super()._parse_ckpt_path()
+        differing = [
+            f"{key} is {self.config[subcommand].model.get(key)} (not {value})"
+            for key, value in given.items()
+            if value not in (None, self.config[subcommand].model.get(key)) and f"model.{key}" not in LINKS
+        ]
+        if differing:
+            rank_zero_warn(f"The model is the checkpoint's, in which {', '.join(differing)}")
 
     def _add_instantiators(self) -> None:
         """As LightningCLI's, without the links that found no target, which its own stumbles over."""
@@ -161,12 +187,15 @@ class RSTGCLI(LightningCLI):
             for checkpoint in (config.best_checkpoint, config.last_checkpoint):
                 checkpoint.dirpath = checkpoint.dirpath or str(Path(config.run_dir, "checkpoints"))
                 callbacks.append(checkpoint)
-        kwargs["callbacks"] = [*(trainer.callbacks or []), *callbacks]
+        given = trainer.callbacks or []
+        kwargs["callbacks"] = [*(given if isinstance(given, list) else [given]), *callbacks]
         return super().instantiate_trainer(**kwargs)
 
     def before_test(self) -> None:
         """Load the weights of a model's folder, where one is given in place of a checkpoint."""
         if self._weights is not None:
+            if (self._weights.parent / "config.json").is_file():
+                check_class_names(read_config(self._weights.parent)["class_names"], self.datamodule)
             rank_zero_info(load_weights(self.model.network, self._weights, "ckpt_path", NETWORK_PREFIXES))
 
     before_validate = before_predict = before_test

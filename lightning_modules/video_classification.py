@@ -13,7 +13,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from lightning_modules.batch_checks import check_images, check_labels, check_loss, to_unit_range
-from lightning_modules.data_description import DATA_DESCRIPTION, describe_data, missing_attributes
+from lightning_modules.data_description import DATA_DESCRIPTION, check_class_names, describe_data, missing_attributes
 from lightning_modules.optimization import ScheduledModule
 from lightning_modules.pretrained_weights import NETWORK_PREFIXES, load_weights
 from rstg_pyg.models import InflatedResNet, TorchvisionBackbone, load_pretrained
@@ -148,6 +148,11 @@ class VideoClassification(ScheduledModule):
         data = self.trainer.datamodule
         if not missing_attributes(data):
             checkpoint[DATA_DESCRIPTION] = describe_data(data)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse data whose labels mean other classes than those that the checkpoint was trained on."""
+        if self._trainer is not None and DATA_DESCRIPTION in checkpoint:
+            check_class_names(checkpoint[DATA_DESCRIPTION]["class_names"], self.trainer.datamodule)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch."""

@@ -16,11 +16,11 @@ CHECKED_SPLITS: tuple[VideoSplit, ...] = ("train", "val", "test", "predict")
 
 @dataclass(frozen=True)
 class Problem:
-    """A video that cannot be used.
+    """A video that cannot be used, or a list of videos.
 
     Args:
         split: The split it is in.
-        id: The name that the data set gives it.
+        id: The name that the data set gives it, or ``"list"`` of the list of all of the split's videos.
         reason: The error that reading it raises; names the file.
     """
 
@@ -87,14 +87,15 @@ def check_videos(data: VideoDataModule, num_workers: int = 2) -> DataReport:
     Args:
         data: The data set.
         num_workers: Processes that decode; 0 for this one.
-
-    Raises:
-        FileNotFoundError: If an annotation is missing.
-        ValueError: If an annotation is damaged, or leaves a video without the label that it needs.
     """
-    lists = {split: data.videos(split) for split in CHECKED_SPLITS}
+    lists: dict[VideoSplit, VideoList] = {}
     num_videos: dict[str, int] = {}
     problems: list[Problem] = []
+    for split in CHECKED_SPLITS:
+        try:
+            lists[split] = data.videos(split)
+        except (FileNotFoundError, ValueError) as error:  # missing, damaged, or without the labels that it needs
+            problems.append(Problem(split, "list", str(error)))
     seen: set = set()
     for split, videos in lists.items():
         places = [place for place, path in enumerate(videos.paths) if path not in seen]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor
 
@@ -66,6 +66,7 @@ class FrameFolder:
             file = self._files[index]
             try:
                 with Image.open(file) as image:
+                    ImageOps.exif_transpose(image, in_place=True)  # as it is to be seen: phones note the rotation
                     frames.append(pil_to_tensor(_eight_bits(image, file).convert("RGB")))
             except (OSError, SyntaxError) as error:  # Pillow's word for a broken PNG file is the latter
                 raise VideoError(f"Expected {file} to be a whole image ({error})") from error

@@ -21,9 +21,11 @@ Source: Goyal et al., "The 'something something' video database" (ICCV 2017).
 import csv
 import json
 from collections.abc import Callable, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from data.video.annotation_text import annotation_text
 from data.video.video_list import UNLABELLED, VideoList
 
 Version = Literal["v1", "v2"]
@@ -102,9 +104,9 @@ def _annotation(root: str | Path, version: str, name: str) -> Path:
 
 
 def _read_csv(path: Path, columns: int) -> list[list[str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        # Templates may hold commas; those of one column may hold nothing else.
-        rows = [row for row in csv.reader(file, delimiter=";", quoting=csv.QUOTE_NONE) if row]
+    file = StringIO(annotation_text(path), newline="")
+    # Templates may hold commas; those of one column may hold nothing else.
+    rows = [row for row in csv.reader(file, delimiter=";", quoting=csv.QUOTE_NONE) if row]
     wrong = [line for line, row in enumerate(rows, start=1) if len(row) != columns]
     if wrong:
         raise ValueError(

@@ -2,8 +2,10 @@
 
 import csv
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 
+from data.video.annotation_text import annotation_text
 from data.video.frame_folder import IMAGE_SUFFIXES
 from data.video.video_list import UNLABELLED, VideoList
 
@@ -20,7 +22,8 @@ def read_video_folder_classes(source: str | Path) -> list[str]:
 
     Raises:
         FileNotFoundError: If there is no such folder or file.
-        ValueError: If there are no classes, or videos beside them, or a line of a CSV file is damaged.
+        ValueError: If there are no classes, or videos beside them, or a CSV file is not in UTF-8 or a
+            line of it damaged.
     """
     source = _existing(source)
     if source.is_dir():
@@ -46,7 +49,8 @@ def read_video_folder(source: str | Path, class_names: Sequence[str]) -> VideoLi
     Raises:
         FileNotFoundError: If there is no such folder or file.
         ValueError: If there are no videos, a class is unknown, a video is beside the classes, a file is neither a video
-            nor a note, or a line of a CSV file has no path or more fields than there are columns.
+            nor a note, or a CSV file is not in UTF-8 or has a line without a path or with more fields than there are
+            columns.
     """
     source = _existing(source)
     if source.is_dir():
@@ -104,21 +108,20 @@ def _videos_in(folder: Path, source: Path) -> list[Path]:
 
 
 def _read_csv(path: Path) -> list[tuple[str, str]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets begin a file with a byte order mark
-        reader = csv.DictReader(file, skipinitialspace=True)
-        columns = [name.strip().lower() for name in reader.fieldnames or []]
-        if columns.count("path") != 1 or columns.count("label") > 1:
+    reader = csv.DictReader(StringIO(annotation_text(path), newline=""), skipinitialspace=True)
+    columns = [name.strip().lower() for name in reader.fieldnames or []]
+    if columns.count("path") != 1 or columns.count("label") > 1:
+        raise ValueError(
+            f"Expected {path} to begin with a line of its columns, 'path' among them, 'label' too (got {columns})"
+        )
+    reader.fieldnames = columns
+    videos = []
+    for row in reader:
+        name, label = (row.get(column) or "" for column in ("path", "label"))
+        if None in row or not name.strip():
             raise ValueError(
-                f"Expected {path} to begin with a line of its columns, 'path' among them, 'label' too (got {columns})"
+                f"Expected every line of {path} to have a path, and fields for its columns {columns} alone (got "
+                f"{list(row.values())} in line {reader.line_num})"
             )
-        reader.fieldnames = columns
-        videos = []
-        for row in reader:
-            name, label = (row.get(column) or "" for column in ("path", "label"))
-            if None in row or not name.strip():
-                raise ValueError(
-                    f"Expected every line of {path} to have a path, and fields for its columns {columns} alone (got "
-                    f"{list(row.values())} in line {reader.line_num})"
-                )
-            videos.append((name.strip(), label.strip()))
-        return videos
+        videos.append((name.strip(), label.strip()))
+    return videos

@@ -39,8 +39,9 @@ class AttentionFigure(Callback):
         from rstg_pyg.viz.record import first_frames
 
         video, label = batch
-        video = to_unit_range(video[:, 0] if video.dim() == 6 else video)  # of several views the first, the centre one
         with trainer.precision_plugin.forward_context(), record(graph) as rec:
+            # Of several views the first, the centre one.
+            video = to_unit_range(video[:, 0] if video.dim() == 6 else video)
             logits = network(video)
         if rec.attention.numel() == 0:
             return

@@ -37,6 +37,7 @@ class LastCheckpoint(ModelCheckpoint):
         else:
             due = trainer.global_step - self._last_global_step_saved >= self._every_n_train_steps
             due = due and not loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
+            due = due and not loop.epoch_loop._should_accumulate()  # gradients that no checkpoint holds
         if due and not trainer.fast_dev_run:
             self._write(trainer)
 

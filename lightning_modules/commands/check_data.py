@@ -13,16 +13,16 @@ from data.video.data_check import check_videos
 def check_data(config: Path, num_workers: int = 2) -> None:
     """Decode every video of a data set once, and report all that are missing, damaged, empty or too short.
 
-    Ends with status 1 if there are any.
+    So are lists of videos that are missing, damaged, or leave a video without the label that it needs; the videos of
+    the others are decoded all the same. Ends with status 1 if there are any.
 
     Args:
         config: YAML file with a section data, such as a run's config.yaml or what fit --print_config shows.
         num_workers: Processes that decode; 0 for this one.
 
     Raises:
-        FileNotFoundError: If the file, or an annotation that it leads to, is missing.
-        ValueError: If it has no such section, that one is no data set of video files, or a list of videos is damaged or
-            leaves one without the label that it needs.
+        FileNotFoundError: If the file is missing.
+        ValueError: If it has no such section, or that one is no data set of video files.
     """
     section = (yaml.safe_load(config.read_text()) or {}).get("data")
     if section is None:

@@ -1,4 +1,5 @@
 import csv
+import json
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -66,6 +67,15 @@ def test_folder_with_the_weights_gives_the_same_scores(cli, fitted, tmp_path):
     assert scores[0] == scores[1]
 
 
+def test_folder_of_a_network_of_other_classes_is_refused(cli, fitted, tmp_path):
+    folder, fit = fitted
+    save_file(fit.model.network.state_dict(), tmp_path / "model.safetensors")
+    names = list(reversed(fit.datamodule.class_names))
+    (tmp_path / "config.json").write_text(json.dumps({"class_names": names}))
+    with pytest.raises(ValueError, match=r"in their order \(got '1-0' in place of 'no pair' as class 0; 46 differ\)"):
+        cli("predict", "--config", folder / "config.yaml", "--ckpt_path", tmp_path)
+
+
 @pytest.mark.parametrize("subcommand", ["validate", "test"])
 def test_saved_config_and_checkpoint_give_the_same_scores(cli, fitted, subcommand):
     folder, fit = fitted
@@ -99,7 +109,11 @@ def test_checkpoint_lays_its_model_over_the_given_config(cli, configs, fitted):
     folder, _ = fitted
     one_temp = configs / "syncmnist" / "one_temp.yaml"
     checkpoint = folder / "checkpoints" / "best.ckpt"
-    run = cli("validate", "--config", folder / "config.yaml", "--config", one_temp, "--ckpt_path", checkpoint)
+    given = ["--config", folder / "config.yaml", "--config", one_temp, "--ckpt_path", checkpoint]
+    with pytest.warns(
+        UserWarning, match=r"is the checkpoint's, in which \S*graph\S*schedule is all_temp \(not one_temp\)$"
+    ):
+        run = cli("validate", *given)
     assert run.model.network.graph.rstg.schedule == "all_temp"
 
 
@@ -208,3 +222,32 @@ def test_random_weights_are_not_scored(cli, tiny, tmp_path, subcommand):
 def test_precision_is_bfloat16_where_the_hardware_has_it(monkeypatch, native, precision):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: native)
     assert default_precision("cpu") == precision
+
+
+def test_whole_model_in_another_type_gives_the_same_scores(cli, fitted, tmp_path):
+    folder, _ = fitted
+    given = ["--config", folder / "config.yaml", "--ckpt_path", folder / "checkpoints" / "last.ckpt"]
+    single, double, half = (
+        cli("test", *given, "--run_dir", tmp_path, "--trainer.precision", name)
+        .trainer.logged_metrics["test/loss"]
+        .item()
+        for name in ("32-true", "64-true", "bf16-true")
+    )
+    assert double == pytest.approx(single, rel=1e-5)
+    assert half == pytest.approx(single, rel=1e-2)
+    assert (tmp_path / "test" / "attention.png").is_file()
+
+
+def test_one_callback_without_a_list(cli, tiny, tmp_path):
+    (tmp_path / "one.yaml").write_text(
+        "trainer: {callbacks: {class_path: EarlyStopping, init_args: {monitor: val/loss}}}"
+    )
+    run = cli("fit", *tiny, "--config", tmp_path / "one.yaml", "--trainer.fast_dev_run", "true")
+    assert run.trainer.early_stopping_callback.monitor == "val/loss"
+
+
+@pytest.mark.parametrize("number", [3, -1])
+def test_several_best_checkpoints_need_names_of_their_own(cli, tiny, tmp_path, number):
+    given = [*tiny, "--run_dir", tmp_path / "run", "--best_checkpoint.save_top_k", number]
+    with pytest.raises(SystemExit, match=rf"'best_checkpoint.save_top_k' is {number} \(got 'best', over which"):
+        cli("fit", *given)

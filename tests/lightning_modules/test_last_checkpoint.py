@@ -98,6 +98,20 @@ def test_validation_that_a_fit_was_killed_in_is_made(tmp_path, every, interval):
     assert then[1] == [step for step in (3, 6, 9, 12) if step > written and step % interval == 0]
 
 
+def test_checkpoint_is_not_written_between_batches_of_a_step(tmp_path):
+    written = []
+
+    class Steps(LastCheckpoint):
+        def _write(self, trainer):
+            written.append((trainer.fit_loop.total_batch_idx + 1, trainer.global_step))
+            super()._write(trainer)
+
+    last = Steps(1)
+    last.dirpath = str(tmp_path)
+    fit(tmp_path, last, max_epochs=2, accumulate_grad_batches=3)  # validated after the steps 2 and 4, batches 6 and 12
+    assert written == [(3, 1), (9, 3), (12, 4)]
+
+
 def test_batch_that_a_signal_came_into_comes_again(tmp_path):
     inside = tmp_path / "inside.ckpt"  # as Lightning's handler of SLURM's signal writes it
     whole = fit(tmp_path, At("on_after_backward", 3, lambda trainer: trainer.save_checkpoint(inside)), max_epochs=2)

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Callback, LightningDataModule, Trainer
 from pytorch_lightning.cli import ReduceLROnPlateau
 from safetensors.torch import save_file
 from torch import nn
@@ -291,3 +291,33 @@ def test_views_are_for_testing_alone(tmp_path):
     views = torch.zeros(8, 2, 2, 1, 24, 24, dtype=torch.uint8)
     with pytest.raises(ValueError, match=r"of shape \[B, T, channels, H, W\] \(got \[4, 2, 2, 1, 24, 24\]\)"):
         fit(VideoClassification(network(), CLASSES), tmp_path, loader(views))
+
+
+class NamedClasses(LightningDataModule):
+    channels, num_frames, frame_size = 1, 2, 24
+
+    def __init__(self, *class_names):
+        super().__init__()
+        self.class_names = class_names
+
+    def train_dataloader(self):
+        return loader()
+
+    test_dataloader = train_dataloader
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("acbd", r"got 'c' in place of 'b' as class 1; 2 differ\)"),
+        ("abc", r"got None in place of 'd' as class 3; 1 differ\)"),
+        ("abcde", r"got 'e' in place of None as class 4; 1 differ\)"),
+    ],
+)
+def test_checkpoint_of_other_classes_than_the_data_have(tmp_path, names, message):
+    module = VideoClassification(network(), CLASSES)
+    trainer = fit(module, tmp_path, NamedClasses(*"abcd"), limit_train_batches=1)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    trainer.test(module, datamodule=NamedClasses(*"abcd"), ckpt_path=tmp_path / "last.ckpt", verbose=False)
+    with pytest.raises(ValueError, match=rf"classes that the network was trained on, in their order \({message}"):
+        trainer.test(module, datamodule=NamedClasses(*names), ckpt_path=tmp_path / "last.ckpt")

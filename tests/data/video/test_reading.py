@@ -202,6 +202,20 @@ def test_damaged_image_is_named(tmp_path, numbered_frames, write_folder):
             video.read([0, 2])
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_rotation_that_a_phone_notes_in_an_image_is_applied(tmp_path, suffix):
+    image = Image.new("RGB", (48, 32))
+    image.paste((255, 255, 255), (0, 0, 16, 32))  # the left third as it is stored
+    exif = image.getexif()
+    exif[0x0112] = 6  # to be seen turned by a quarter clockwise: the stored left is above
+    image.save(tmp_path / f"1.{suffix}", exif=exif)
+    with open_video(tmp_path) as video:
+        (frame,) = video.read([0])
+    assert frame.shape == (3, 48, 32)
+    assert frame[:, :12].min() > 200
+    assert frame[:, 20:].max() < 50
+
+
 def test_frames_are_ordered_by_number(tmp_path, numbered_frames, shown_numbers, write_folder):
     folder = write_folder(tmp_path / "video", numbered_frames(11), name="img_{}.jpg")  # img_10 is before img_2 by name
     for name in ("notes.txt", "._img_1.jpg", ".DS_Store", ".cover.jpg"):

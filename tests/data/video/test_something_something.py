@@ -91,6 +91,13 @@ def test_damaged_annotations_are_named(tmp_path, version, labels, train, message
         read_something_something(tmp_path, version, "train")
 
 
+def test_annotation_that_is_not_in_utf8_is_named(tmp_path):
+    write_annotations(tmp_path, "v1", "A\n", "1;A\n")
+    (tmp_path / "something-something-v1-labels.csv").write_bytes(b"A\nB \x96 C\n")
+    with pytest.raises(ValueError, match=r"v1-labels.csv to be text in UTF-8 \(got the byte 0x96 in line 2\)"):
+        read_something_something(tmp_path, "v1", "train")
+
+
 def test_missing_things_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"something-something-v2-labels.json or .*labels/labels.json \(got no"):
         read_something_something_classes(tmp_path, "v2")

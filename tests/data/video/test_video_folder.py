@@ -68,6 +68,15 @@ def test_damaged_line_of_a_csv_file_is_named(tmp_path, content, message):
             read(tmp_path / "train.csv")
 
 
+def test_csv_file_that_is_not_in_utf8_is_named(tmp_path):
+    (tmp_path / "train.csv").write_bytes("path,label\r\na.mp4,up\r\nb.mp4,café\r\n".encode("latin-1"))
+    for read in (read_video_folder_classes, lambda source: read_video_folder(source, ["up"])):
+        with pytest.raises(
+            ValueError, match=r"Expected .*train.csv to be text in UTF-8 \(got the byte 0xe9 in line 3\)"
+        ):
+            read(tmp_path / "train.csv")
+
+
 def test_columns_named_twice_are_an_error(tmp_path):
     for columns in ("path,label,Label", "path,Path"):
         (tmp_path / "train.csv").write_text(f"{columns}\n")

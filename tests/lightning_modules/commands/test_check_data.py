@@ -44,6 +44,26 @@ def test_damaged_data_set_ends_with_status_1(config, monkeypatch, capsys):
     assert "val: 2 videos, 1 of them cannot be used" in shown
 
 
+def test_lists_that_cannot_be_used_do_not_end_the_search(config, monkeypatch, capsys):
+    (config.parent / "train/b/2/1.jpg").write_bytes(b"nothing")
+    (config.parent / "val.csv").write_text("path,label\nval/a/1,a\nval/b/2,\n")
+    content = yaml.safe_load(config.read_text())
+    content["data"]["init_args"] |= {"val": str(config.parent / "val.csv"), "predict": str(config.parent / "no.csv")}
+    config.write_text(yaml.dump(content))
+    with pytest.raises(SystemExit, match="1"):
+        run(monkeypatch, "--config", config, "--num_workers", 0)
+    shown = [line for line in capsys.readouterr().out.splitlines() if ": " in line]
+    assert [line.partition(": ")[0] for line in shown] == [
+        "val list",
+        "test list",
+        "predict list",
+        "train b/2",
+        "train",
+    ]
+    assert "since 'val' needs it (got 1 without, the first ['val/b/2'])" in shown[0]
+    assert shown[-1] == "train: 2 videos, 1 of them cannot be used"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
