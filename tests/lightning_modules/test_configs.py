@@ -32,7 +32,12 @@ BASELINES = {
     "i3d": ("SmallI3D", "GlobalAveragePool"),
     "non_local": ("SmallI3D", "GlobalAveragePool"),
 }
-SHIPPED = {"1_narrowing": None, "2_three_digits": "rstg-3syncmnist", "3_five_digits": "rstg-5syncmnist"}
+SHIPPED = {
+    "1_narrowing": None,
+    "2_three_digits": "rstg-3syncmnist",
+    "3_five_digits": None,
+    "4_five_digits_longer": "rstg-5syncmnist",
+}
 # Inflation, non-local blocks, places of the graph inside, what reads the features.
 SCENES = {
     "c2d": ("c2d", 0, [], GlobalAveragePool),
