@@ -2,12 +2,13 @@
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import to_dense_batch
 
 from rstg_pyg.graph.position_map import POS_MAP_SIZE, box_coverage, smooth_coverage
+from rstg_pyg.transforms.one_clip import check_one_clip
 
 
 @functional_transform("box_graph")
@@ -138,10 +139,7 @@ def _motion(box: Tensor, track: Tensor) -> Tensor:
 
 
 def _checked_boxes(data: Data) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    if isinstance(data, Batch):
-        raise ValueError(
-            f"Expected 'data' to be of one clip (got a batch of {data.num_graphs}): make graphs before batching"
-        )
+    check_one_clip(data)
     names = ("volume", "box", "frame", "track")
     if not isinstance(data, Data) or not all(isinstance(data.get(name), Tensor) for name in names):
         got = data if isinstance(data, Data) else type(data).__name__

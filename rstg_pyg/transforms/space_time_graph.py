@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
 from rstg_pyg.graph import GridPyramid
 from rstg_pyg.graph.grid_pyramid import Scale
+from rstg_pyg.transforms.one_clip import check_one_clip
 
 
 @functional_transform("space_time_graph")
@@ -76,10 +77,7 @@ class SpaceTimeGraph(BaseTransform):
 
     @staticmethod
     def _checked_volume(data: Data) -> Tensor:
-        if isinstance(data, Batch):
-            raise ValueError(
-                f"Expected 'data' to be of one clip (got a batch of {data.num_graphs}): make graphs before batching"
-            )
+        check_one_clip(data)
         volume = data.get("volume") if isinstance(data, Data) else None
         if not isinstance(volume, Tensor):
             got = data if isinstance(data, Data) else type(data).__name__

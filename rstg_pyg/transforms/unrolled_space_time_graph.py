@@ -2,9 +2,11 @@
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch, Data, HeteroData
+from torch_geometric.data import Data, HeteroData
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
+
+from rstg_pyg.transforms.one_clip import check_one_clip
 
 SPATIAL, TEMPORAL = 0, 1
 NODE_ATTRIBUTES = ("pos", "box", "scale", "pos_map")
@@ -85,10 +87,7 @@ class UnrolledSpaceTimeGraph(BaseTransform):
 
 
 def _checked_graph(data: Data) -> tuple[Tensor, Tensor]:
-    if isinstance(data, Batch):
-        raise ValueError(
-            f"Expected 'data' to be of one clip (got a batch of {data.num_graphs}): unroll before batching"
-        )
+    check_one_clip(data)
     x, edge_index = (data.get("x"), data.get("edge_index")) if isinstance(data, Data) else (None, None)
     if not isinstance(x, Tensor) or not isinstance(edge_index, Tensor):
         got = data if isinstance(data, Data) else type(data).__name__

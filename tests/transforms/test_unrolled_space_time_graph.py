@@ -101,7 +101,7 @@ def test_label_as_long_as_there_are_edges(by_hand):
 
 
 def test_clips_are_unrolled_before_they_are_batched(by_hand):
-    with pytest.raises(ValueError, match=r"'data' to be of one clip \(got a batch of 2\): unroll before batching"):
+    with pytest.raises(ValueError, match=r"'data' to be of one clip \(got a batch of 2\): make graphs before batching"):
         UnrolledSpaceTimeGraph()(Batch.from_data_list([by_hand, by_hand]))
 
 
