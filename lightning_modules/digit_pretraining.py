@@ -1,5 +1,7 @@
 """Pre-training a backbone: which digits are in this frame (paper §3.1), and where."""
 
+from itertools import pairwise
+
 import torch
 from pytorch_lightning import Callback
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
@@ -19,9 +21,9 @@ Batch = tuple[Tensor, Tensor, Tensor]
 class DigitPretraining(ScheduledModule):
     """Trains a backbone to say which digits a frame shows, and exports it when the fit ends.
 
-    A linear layer reads the nodes of a :class:`~rstg_pyg.GridPyramid`, as their averages are all that the graph gets of
-    the features. With one digit a frame this is the paper's task; with ``locate_weight`` > 0 the layer also says where
-    each digit is, for features that keep *where*. Batches are those of :class:`~data.PlacedDigitsDataModule`.
+    A linear layer, or an MLP, reads the nodes of a :class:`~rstg_pyg.GridPyramid`, as their averages are all that the
+    graph gets of the features. With one digit a frame this is the paper's task; with ``locate_weight`` > 0 it also says
+    where each digit is, for features that keep *where*. Batches are those of :class:`~data.PlacedDigitsDataModule`.
 
     Logs ``{train,val,test}/{loss,acc}``, where ``acc`` is the share of the digits shown that are among as many most
     likely classes, and, with ``locate_weight``, ``distance``: the mean distance between a digit's centre and where it
@@ -33,6 +35,11 @@ class DigitPretraining(ScheduledModule):
         optimizer: Parameters → optimiser.
         scheduler: See :class:`~lightning_modules.VideoClassification`.
         locate_weight: Weight of the loss of the places.
+        hidden_channels: Size of the hidden layers of an MLP that reads the nodes, two of them; 0 for a linear layer.
+            What an MLP finds, a graph can find too, and a CNN that need not lay it out for a linear layer keeps more.
+
+    Raises:
+        ValueError: If ``locate_weight`` or ``hidden_channels`` is negative.
     """
 
     def __init__(
@@ -42,22 +49,32 @@ class DigitPretraining(ScheduledModule):
         optimizer: OptimizerCallable = torch.optim.AdamW,
         scheduler: LRSchedulerCallable | None = None,
         locate_weight: float = 0.0,
+        hidden_channels: int = 0,
     ) -> None:
         super().__init__()
         # The CLI gives the plain configuration of what is injected; objects given in Python are not to be pickled.
         self.save_hyperparameters(ignore=[] if _given_hyperparameters.get() else ["backbone", "optimizer", "scheduler"])
         if locate_weight < 0:
             raise ValueError(f"Expected 'locate_weight' to be at least 0 (got {locate_weight})")
+        if hidden_channels < 0:
+            raise ValueError(f"Expected 'hidden_channels' to be at least 0 (got {hidden_channels})")
         self.backbone = backbone
         self.num_classes = num_classes
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.locate_weight = locate_weight
         self.pyramid = GridPyramid()
+        node_features = self.pyramid.num_nodes * backbone.out_channels
+        sizes = [node_features, *([hidden_channels] * 2 if hidden_channels > 0 else [])]
         self.read = nn.Sequential(
             NodeBatchNorm(backbone.out_channels),
             nn.Flatten(),
-            nn.Linear(self.pyramid.num_nodes * backbone.out_channels, 3 * num_classes),
+            *(
+                layer
+                for before, after in pairwise(sizes)
+                for layer in (nn.Linear(before, after), nn.ReLU(inplace=True))
+            ),
+            nn.Linear(sizes[-1], 3 * num_classes),
             nn.Unflatten(1, (num_classes, 3)),
         )
 

@@ -1,6 +1,6 @@
 """Weights to start from: read from a file, loaded strictly, with a report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -43,7 +43,9 @@ def read_weights(path: str | Path, name: str, prefixes: Sequence[str]) -> dict[s
     )
 
 
-def load_weights(module: nn.Module, path: str | Path, name: str, prefixes: Sequence[str]) -> str:
+def load_weights(
+    module: nn.Module, path: str | Path, name: str, prefixes: Sequence[str], but: str | None = None
+) -> str:
     """Load a module's weights; every tensor must be there, and none besides.
 
     Args:
@@ -51,6 +53,7 @@ def load_weights(module: nn.Module, path: str | Path, name: str, prefixes: Seque
         path: See :func:`read_weights`, as the others.
         name: The argument's name in errors.
         prefixes: Prefixes in a checkpoint.
+        but: A sub-module whose tensors are left as they are, whatever the file has.
 
     Returns:
         The report: what was loaded from where.
@@ -59,10 +62,15 @@ def load_weights(module: nn.Module, path: str | Path, name: str, prefixes: Seque
         FileNotFoundError: If there is no such file.
         ValueError: If names or shapes differ; the error lists matched, missing, unexpected and misshapen tensors.
     """
-    weights = read_weights(path, name, prefixes)
-    differences = state_differences(module.state_dict(), weights)
+    weights = _without(read_weights(path, name, prefixes), but)
+    differences = state_differences(_without(module.state_dict(), but), weights)
     if differences:
         raise ValueError(f"Expected '{name}' to match {type(module).__name__} (got '{path}')\n{differences}")
-    module.load_state_dict(weights)
+    module.load_state_dict(weights, strict=but is None)
     size = sum(value.numel() for value in weights.values())
-    return f"{name}: {len(weights)} tensors ({size:,} numbers) of {type(module).__name__} from {path}"
+    kept = f", all but its {but}," if but is not None else ""
+    return f"{name}: {len(weights)} tensors ({size:,} numbers) of {type(module).__name__}{kept} from {path}"
+
+
+def _without(state: Mapping[str, Tensor], but: str | None) -> dict[str, Tensor]:
+    return {name: value for name, value in state.items() if but is None or not name.startswith(f"{but}.")}

@@ -42,7 +42,8 @@ class VideoClassification(ScheduledModule):
         backbone_weights: ``.safetensors`` file or checkpoint with weights for ``network.backbone``, read when a fit
             starts from scratch; for an :class:`rstg_pyg.models.InflatedResNet` or a
             :class:`rstg_pyg.models.TorchvisionBackbone` what :func:`rstg_pyg.models.load_pretrained` takes.
-        network_weights: The same with weights for all of ``network``, such as a run with fewer digits.
+        network_weights: The same with weights for all of ``network``, such as a run with fewer digits; where
+            ``backbone_weights`` is given too, for all but the backbone, which may be another one than the file's.
         freeze_backbone: Whether ``network.backbone`` stays as it is.
 
     Raises:
@@ -92,15 +93,15 @@ class VideoClassification(ScheduledModule):
         """Load the weights to start from where a fit starts from scratch."""
         if stage != "fit" or self.trainer.ckpt_path is not None:
             return
-        for name, prefixes in (("backbone_weights", BACKBONE_PREFIXES), ("network_weights", NETWORK_PREFIXES)):
-            path = getattr(self, name)
-            if path is None:
-                continue
-            module = self.network.backbone if name == "backbone_weights" else self.network
-            if isinstance(module, InflatedResNet | TorchvisionBackbone):
-                rank_zero_info(str(load_pretrained(module, path)))
+        if self.network_weights is not None:
+            but = None if self.backbone_weights is None else "backbone"
+            rank_zero_info(load_weights(self.network, self.network_weights, "network_weights", NETWORK_PREFIXES, but))
+        if self.backbone_weights is not None:
+            backbone = self.network.backbone
+            if isinstance(backbone, InflatedResNet | TorchvisionBackbone):
+                rank_zero_info(str(load_pretrained(backbone, self.backbone_weights)))
             else:
-                rank_zero_info(load_weights(module, path, name, prefixes))
+                rank_zero_info(load_weights(backbone, self.backbone_weights, "backbone_weights", BACKBONE_PREFIXES))
 
     def forward(self, video: Tensor, boxes: Tensor | None = None) -> Tensor:
         """Classify videos.

@@ -81,6 +81,7 @@ def test_every_config_is_tested_here(configs):
         "digits",
         "demo_backbone",
         "classifying_backbone",
+        "residual_backbone",
     }
     assert {path.stem for path in (configs / "shipped").iterdir()} == set(SHIPPED)
     assert {path.stem for path in (configs / "scenes").iterdir()} == {"base", *SCENES}

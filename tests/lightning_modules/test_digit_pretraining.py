@@ -57,6 +57,21 @@ def test_loss_that_is_no_number_stops_the_fit_before_the_weights_change():
     assert torch.equal(module.read[2].weight, before)
 
 
+def test_an_mlp_reads_the_nodes():
+    module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), num_classes=3, hidden_channels=8).eval()
+    frame = torch.rand(5, 1, 24, 24)
+    x = module.pyramid.pool(module.backbone(frame[:, None])[:, 0]).flatten(1) / (1 + module.read[0].eps) ** 0.5
+    first, second, last = (layer for layer in module.read if isinstance(layer, torch.nn.Linear))
+    torch.testing.assert_close(module(frame).flatten(1), last(second(first(x).relu()).relu()))
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match=r"Expected 'hidden_channels' to be at least 0 \(got -1\)"):
+        DigitPretraining(SmallCNN(), num_classes=3, hidden_channels=-1)
+    with pytest.raises(ValueError, match=r"Expected 'locate_weight' to be at least 0 \(got -1.0\)"):
+        DigitPretraining(SmallCNN(), num_classes=3, locate_weight=-1.0)
+
+
 def test_accuracy_is_over_frames_not_over_batches():
     module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), num_classes=2)
     with torch.no_grad():

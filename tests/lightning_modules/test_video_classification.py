@@ -243,6 +243,27 @@ def test_fit_starts_from_the_weights_of_another(tmp_path, caplog):
     torch.testing.assert_close(parameters, expected, rtol=0, atol=0)  # the optimiser moved nothing
 
 
+def test_fit_starts_from_the_weights_of_another_on_a_backbone_of_its_own(tmp_path, caplog):
+    first = VideoClassification(network(), CLASSES)
+    fit(first, tmp_path).save_checkpoint(tmp_path / "first.ckpt")
+    own = SmallCNN(widths=(3, 4), num_blocks=1)  # others than the first's
+    save_file(own.state_dict(), tmp_path / "own.safetensors")
+    module = VideoClassification(
+        VideoClassifier(SmallCNN(widths=(3, 4), num_blocks=1), network().graph, network().head),
+        CLASSES,
+        optimizer=lambda p: torch.optim.SGD(p, lr=0.0),
+        backbone_weights=str(tmp_path / "own.safetensors"),
+        network_weights=str(tmp_path / "first.ckpt"),
+    )
+    with caplog.at_level("INFO"):
+        fit(module, tmp_path)
+    assert "VideoClassifier, all but its backbone, from" in caplog.text
+    torch.testing.assert_close(dict(module.network.backbone.named_parameters()), dict(own.named_parameters()))
+    for part in ("graph", "head"):
+        parameters, expected = (dict(getattr(m.network, part).named_parameters()) for m in (module, first))
+        torch.testing.assert_close(parameters, expected, rtol=0, atol=0)
+
+
 def test_backbone_that_does_not_fit_is_reported(tmp_path):
     weights = SmallCNN(widths=(2, 2, 8)).state_dict()
     weights["extra"] = weights.pop("convs.0.bias")

@@ -17,6 +17,28 @@ def test_is_convolution_relu_and_pooling_of_each_frame(device):
     torch.testing.assert_close(out[1, 2], frame[0])
 
 
+def test_residual_blocks_are_the_identity_until_they_are_trained():
+    plain, cnn = SmallCNN(widths=(4, 6)), SmallCNN(widths=(4, 6), num_blocks=2)
+    assert not cnn.load_state_dict(plain.state_dict(), strict=False).unexpected_keys
+    video = torch.rand(2, 3, 1, 16, 12)
+    torch.testing.assert_close(cnn(video), plain(video), rtol=0, atol=0)
+    block = cnn.blocks[1]
+    with torch.no_grad():
+        block.conv2.weight.normal_()
+        block.conv2.bias.normal_()
+    x = plain(video).flatten(end_dim=1)
+    inner = F.conv2d(x, block.conv1.weight, block.conv1.bias, padding=1).relu()
+    expected = x + F.conv2d(inner, block.conv2.weight, block.conv2.bias, padding=1)
+    torch.testing.assert_close(cnn(video).flatten(end_dim=1), expected)
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match=r"Expected 'widths' to hold .* at least one layer \(got \[\]\)"):
+        SmallCNN(widths=[])
+    with pytest.raises(ValueError, match=r"Expected 'num_blocks' to be non-negative \(got -1\)"):
+        SmallCNN(num_blocks=-1)
+
+
 def test_bad_videos():
     with pytest.raises(ValueError, match=r"Expected 'video' to be of shape \[B, T, 1, H, W\] \(got \[2, 3, 32, 32\]\)"):
         SmallCNN()(torch.rand(2, 3, 32, 32))
