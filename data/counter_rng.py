@@ -39,7 +39,8 @@ def random_bits(seed: int, stream: str, indices: ArrayLike, counters: ArrayLike)
     items = np.asarray(indices, dtype=np.uint64)
     counts = np.asarray(counters, dtype=np.uint64)
     start = _mix(_mix(items + np.uint64(1)) + key)
-    return _mix(start.reshape(-1, *[1] * counts.ndim) + (counts + np.uint64(1)) * np.uint64(_GOLDEN))
+    steps = counts[None] + np.uint64(1)  # an array even of one counter: numpy warns where single numbers overflow
+    return _mix(start.reshape(-1, *[1] * counts.ndim) + steps * np.uint64(_GOLDEN))
 
 
 def below(bits: NDArray[np.uint64], bound: ArrayLike) -> NDArray[np.int64]:
