@@ -9,7 +9,10 @@ from torch.nn import functional as F
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(ReLU(conv(x))) with 3×3 convolutions; the identity until it is trained.
+    """ReLU(x + conv(ReLU(conv(x)))) with 3×3 convolutions; the identity of what is not negative until it is trained.
+
+    The outer ReLU is not for looks: without it the batch norm that follows would cancel the last bias, which then drifts
+    away from the norm's running mean.
 
     Shapes:
         - **input and output:** :math:`(B, C, H, W)`
@@ -24,7 +27,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Add what the convolutions find."""
-        return x + self.conv2(F.relu(self.conv1(x), inplace=True))
+        return F.relu(x + self.conv2(F.relu(self.conv1(x), inplace=True)))
 
 
 class SmallCNN(nn.Module):

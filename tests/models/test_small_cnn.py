@@ -28,7 +28,7 @@ def test_residual_blocks_are_the_identity_until_they_are_trained():
         block.conv2.bias.normal_()
     x = plain(video).flatten(end_dim=1)
     inner = F.conv2d(x, block.conv1.weight, block.conv1.bias, padding=1).relu()
-    expected = x + F.conv2d(inner, block.conv2.weight, block.conv2.bias, padding=1)
+    expected = (x + F.conv2d(inner, block.conv2.weight, block.conv2.bias, padding=1)).relu()
     torch.testing.assert_close(cnn(video).flatten(end_dim=1), expected)
 
 
