@@ -35,11 +35,11 @@ class DigitPretraining(ScheduledModule):
         optimizer: Parameters → optimiser.
         scheduler: See :class:`~lightning_modules.VideoClassification`.
         locate_weight: Weight of the loss of the places.
-        hidden_channels: Size of the hidden layers of an MLP that reads the nodes, two of them; 0 for a linear layer.
+        hidden_channels: Size of the hidden layers of an MLP that reads the nodes, two of them; None for a linear layer.
             What an MLP finds, a graph can find too, and a CNN that need not lay it out for a linear layer keeps more.
 
     Raises:
-        ValueError: If ``locate_weight`` or ``hidden_channels`` is negative.
+        ValueError: If ``locate_weight`` is negative or ``hidden_channels`` not positive.
     """
 
     def __init__(
@@ -49,15 +49,15 @@ class DigitPretraining(ScheduledModule):
         optimizer: OptimizerCallable = torch.optim.AdamW,
         scheduler: LRSchedulerCallable | None = None,
         locate_weight: float = 0.0,
-        hidden_channels: int = 0,
+        hidden_channels: int | None = None,
     ) -> None:
         super().__init__()
         # The CLI gives the plain configuration of what is injected; objects given in Python are not to be pickled.
         self.save_hyperparameters(ignore=[] if _given_hyperparameters.get() else ["backbone", "optimizer", "scheduler"])
         if locate_weight < 0:
             raise ValueError(f"Expected 'locate_weight' to be at least 0 (got {locate_weight})")
-        if hidden_channels < 0:
-            raise ValueError(f"Expected 'hidden_channels' to be at least 0 (got {hidden_channels})")
+        if hidden_channels is not None and hidden_channels < 1:
+            raise ValueError(f"Expected 'hidden_channels' to be positive or None (got {hidden_channels})")
         self.backbone = backbone
         self.num_classes = num_classes
         self.optimizer = optimizer
@@ -65,7 +65,7 @@ class DigitPretraining(ScheduledModule):
         self.locate_weight = locate_weight
         self.pyramid = GridPyramid()
         node_features = self.pyramid.num_nodes * backbone.out_channels
-        sizes = [node_features, *([hidden_channels] * 2 if hidden_channels > 0 else [])]
+        sizes = [node_features, *([] if hidden_channels is None else [hidden_channels] * 2)]
         self.read = nn.Sequential(
             NodeBatchNorm(backbone.out_channels),
             nn.Flatten(),

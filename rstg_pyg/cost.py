@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
-from torch_geometric.utils import is_sparse
 
+from rstg_pyg.graph.num_edges import num_edges
 from rstg_pyg.nn.rstg import RSTG
 from rstg_pyg.nn.track_rstg import TrackRSTG
 from rstg_pyg.nn.volume_rstg import VolumeRSTG
@@ -150,10 +150,10 @@ def summary(model: nn.Module, *inputs: Any, **named_inputs: Any) -> Summary:
         assert isinstance(rstg, RSTG)
         x, edge_index = (args[i] if i < len(args) else kwargs[name] for i, name in enumerate(("x", "edge_index")))
         num_clips, num_frames, num_nodes, _ = x.shape
-        num_edges = edge_index._nnz() if is_sparse(edge_index) else edge_index.size(1)
-        messages += num_clips * _messages(rstg, num_frames, num_nodes, num_edges)
+        edges = num_edges(edge_index)
+        messages += num_clips * _messages(rstg, num_frames, num_nodes, edges)
         updates += num_clips * _updates(rstg, num_frames, num_nodes)
-        formula += num_clips * _multiply_adds(rstg, num_frames, num_nodes, num_edges)
+        formula += num_clips * _multiply_adds(rstg, num_frames, num_nodes, edges)
 
     handles = [rstg.register_forward_pre_hook(count, with_kwargs=True) for rstg in graphs.values()]
     modes = {module: module.training for module in model.modules()}

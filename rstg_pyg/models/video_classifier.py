@@ -35,11 +35,16 @@ class ClassifierHead(nn.Sequential):
     Shapes:
         - **input:** vector :math:`(B, D)`
         - **output:** logits :math:`(B, \text{num\_classes})`
+
+    Raises:
+        ValueError: If ``hidden_channels`` is not positive.
     """
 
     def __init__(
         self, in_channels: int, num_classes: int, hidden_channels: int | None = None, dropout: float = 0.0
     ) -> None:
+        if hidden_channels is not None and hidden_channels < 1:
+            raise ValueError(f"Expected 'hidden_channels' to be positive or None (got {hidden_channels})")
         layers: list[nn.Module] = []
         if hidden_channels is not None:
             layers = [nn.LayerNorm(in_channels), nn.Linear(in_channels, hidden_channels), nn.ReLU()]

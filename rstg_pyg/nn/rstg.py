@@ -9,6 +9,7 @@ from torch_geometric.nn.dense import Linear
 from torch_geometric.typing import Adj, OptTensor
 from torch_geometric.utils import is_sparse, to_edge_index
 
+from rstg_pyg.graph.num_edges import num_edges
 from rstg_pyg.nn.norm import NORMS, node_norm
 from rstg_pyg.nn.rstg_conv import ATTENTIONS, Attention, RSTGConv
 from rstg_pyg.nn.sequence_checks import check_lengths, check_state
@@ -247,7 +248,7 @@ class RSTG(nn.Module):
 
         new_state = tuple(torch.stack(tensors, dim=1) for tensors in zip(*memories, strict=True))
         if not alphas:
-            return x, new_state, x.new_zeros(*x.shape[:2], 0, _num_edges(space_arguments[0]))
+            return x, new_state, x.new_zeros(*x.shape[:2], 0, num_edges(space_arguments[0]))
         return x, new_state, torch.stack(alphas, dim=2)
 
     def _run_space(self, x: Tensor, space_arguments: SpaceArguments) -> tuple[Tensor, Tensor]:
@@ -262,7 +263,7 @@ class RSTG(nn.Module):
         assert self.space is not None
         edge_index, pos_map, edge_weight, group = space_arguments
         num_clips, num_frames, num_nodes, channels = x.shape
-        num_edges = _num_edges(edge_index)
+        spatial = num_edges(edge_index)
         if is_sparse(edge_index):
             edge_index, values = to_edge_index(edge_index.t())
             edge_weight = values if edge_weight is None else edge_weight
@@ -280,13 +281,13 @@ class RSTG(nn.Module):
             )
         pasts, has_past = list(state[0].to(x.dtype).unbind(dim=1)), state[1]
         out = torch.zeros_like(x)
-        alpha = x.new_zeros(num_clips, num_frames, self.num_space_stages, num_edges)
+        alpha = x.new_zeros(num_clips, num_frames, self.num_space_stages, spatial)
         for t in range(num_frames):
             clips = torch.arange(num_clips, device=x.device)
             if valid is not None:
                 clips = clips[valid[:, t]]
-            mask = torch.ones(clips.size(0), num_edges + num_nodes, dtype=torch.bool, device=x.device)
-            mask[:, num_edges:] = has_past[clips, None]
+            mask = torch.ones(clips.size(0), spatial + num_nodes, dtype=torch.bool, device=x.device)
+            mask[:, spatial:] = has_past[clips, None]
             frame = x[clips, t]
             for k, past in enumerate(pasts):
                 senders = torch.cat([frame, past[clips].to(frame.dtype)], dim=-2)
@@ -294,7 +295,7 @@ class RSTG(nn.Module):
                     (senders, frame), edges, pos_maps, weights, group, mask, return_attention_weights=True
                 )
                 pasts[k] = past.index_copy(0, clips, frame.to(past.dtype))
-                alpha[clips, t, k] = alpha_k[:, :num_edges].to(alpha.dtype)
+                alpha[clips, t, k] = alpha_k[:, :spatial].to(alpha.dtype)
             has_past = has_past.index_fill(0, clips, True)
             out[clips, t] = frame.to(out.dtype)
         return out, (torch.stack(pasts, dim=1), has_past), alpha
@@ -312,10 +313,6 @@ class RSTG(nn.Module):
         if self.schedule == "homogeneous":
             shapes = [memory, [x.size(0)]]
         check_state(state, shapes)
-
-
-def _num_edges(edge_index: Adj) -> int:
-    return edge_index._nnz() if is_sparse(edge_index) else edge_index.size(1)
 
 
 def _per_frame(function: Callable[[Tensor], tuple[Tensor, ...]], x: Tensor, valid: OptTensor) -> tuple[Tensor, ...]:

@@ -11,6 +11,7 @@ from torch_geometric.nn.dense import Linear
 from torch_geometric.typing import Adj, OptTensor, PairTensor
 from torch_geometric.utils import is_sparse, softmax, to_edge_index
 
+from rstg_pyg.graph.num_edges import num_edges
 from rstg_pyg.nn.fused_gather import gather_messages
 from rstg_pyg.nn.norm import node_norm
 
@@ -363,13 +364,12 @@ class RSTGConv(MessagePassing):
     def _check_edges(self, edge_index: Adj, edge_weight: OptTensor, edge_mask: OptTensor) -> None:
         self._check_input(edge_index, None)
         # One value too few would be broadcast, to all edges without a word.
-        num_edges = "E" if is_sparse(edge_index) else edge_index.size(-1)
-        if edge_weight is not None and (edge_weight.dim() != 1 or num_edges not in ("E", edge_weight.size(0))):
-            raise ValueError(f"Expected 'edge_weight' to be of shape [{num_edges}] (got {list(edge_weight.shape)})")
-        if edge_mask is not None and (edge_mask.dtype != torch.bool or num_edges not in ("E", edge_mask.size(-1))):
+        edges = num_edges(edge_index)
+        if edge_weight is not None and list(edge_weight.shape) != [edges]:
+            raise ValueError(f"Expected 'edge_weight' to be of shape [{edges}] (got {list(edge_weight.shape)})")
+        if edge_mask is not None and (edge_mask.dtype != torch.bool or edge_mask.size(-1) != edges):
             raise ValueError(
-                f"Expected 'edge_mask' to be bool of shape [*, {num_edges}] "
-                f"(got {edge_mask.dtype} {list(edge_mask.shape)})"
+                f"Expected 'edge_mask' to be bool of shape [*, {edges}] (got {edge_mask.dtype} {list(edge_mask.shape)})"
             )
 
     def __repr__(self) -> str:

@@ -66,8 +66,8 @@ def test_an_mlp_reads_the_nodes():
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match=r"Expected 'hidden_channels' to be at least 0 \(got -1\)"):
-        DigitPretraining(SmallCNN(), num_classes=3, hidden_channels=-1)
+    with pytest.raises(ValueError, match=r"Expected 'hidden_channels' to be positive or None \(got 0\)"):
+        DigitPretraining(SmallCNN(), num_classes=3, hidden_channels=0)
     with pytest.raises(ValueError, match=r"Expected 'locate_weight' to be at least 0 \(got -1.0\)"):
         DigitPretraining(SmallCNN(), num_classes=3, locate_weight=-1.0)
 

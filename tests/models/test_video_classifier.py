@@ -78,6 +78,8 @@ def test_head():
     deep = ClassifierHead(8, 4, hidden_channels=6, dropout=0.5)
     assert [type(layer).__name__ for layer in deep] == ["LayerNorm", "Linear", "ReLU", "Dropout", "Linear"]
     assert deep(torch.rand(3, 8)).shape == (3, 4)
+    with pytest.raises(ValueError, match=r"Expected 'hidden_channels' to be positive or None \(got 0\)"):
+        ClassifierHead(8, 4, hidden_channels=0)
 
 
 def test_bad_videos():

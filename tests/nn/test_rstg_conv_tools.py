@@ -231,6 +231,18 @@ def test_bad_inputs(inputs, message):
         conv(**(good | inputs))
 
 
+@pytest.mark.parametrize("layout", [torch.sparse_csr, torch.sparse_coo])
+def test_edges_of_a_sparse_graph_are_counted(layout):
+    conv, x = RSTGConv(4, 4), torch.rand(3, 4)
+    adj_t = torch.tensor([[0.0, 1.0, 1.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]]).to_sparse(layout=layout)
+    with pytest.raises(ValueError, match=r"Expected 'edge_weight' to be of shape \[3\] \(got \[1\]\)"):
+        conv(x, adj_t, edge_weight=torch.rand(1))
+    with pytest.raises(
+        ValueError, match=r"Expected 'edge_mask' to be bool of shape \[\*, 3\] \(got torch.bool \[5, 2\]\)"
+    ):
+        conv(x, adj_t, edge_mask=torch.ones(5, 2, dtype=torch.bool))
+
+
 def test_position_and_group_where_the_layer_has_none():
     conv, x, edge_index = RSTGConv(4, 4), torch.rand(3, 4), torch.tensor([[0, 1], [1, 2]])
     with pytest.raises(ValueError, match="Expected 'pos_map' to be None"):
