@@ -90,9 +90,12 @@ def insert_blocks(network: nn.Module, blocks: Mapping[str, nn.Module], time_dim:
         ValueError: If ``blocks`` is empty, there is no such sub-module or it has a block already, one block is given
             twice, or ``time_dim`` is none of its choices. When the network runs, if a sub-module gives no volume, or a
             block another shape than it got.
+        TypeError: If ``blocks`` is no mapping.
     """
     if time_dim not in (1, 2):
         raise ValueError(f"Expected 'time_dim' to be one of [1, 2] (got {time_dim!r})")
+    if not isinstance(blocks, Mapping):
+        raise TypeError(f"Expected 'blocks' to be a mapping of places to blocks (got {type(blocks).__name__})")
     if not blocks or len(set(blocks.values())) < len(blocks):
         raise ValueError(f"Expected 'blocks' to hold blocks, each of them once (got {list(blocks)})")
     if hasattr(network, INSERTED):

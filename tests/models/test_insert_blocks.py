@@ -117,6 +117,8 @@ def test_bad_places():
         insert_blocks(nn.Sequential(nn.ReLU(), nn.ModuleList([nn.ReLU()])), {"1": block_for(4)})
     with pytest.raises(ValueError, match=r"Expected 'blocks' to hold blocks, each of them once \(got \[\]\)"):
         insert_blocks(resnet18(), {})
+    with pytest.raises(TypeError, match=r"Expected 'blocks' to be a mapping of places to blocks \(got list\)"):
+        insert_blocks(resnet18(), [block_for(4)])
     block = block_for(4)
     with pytest.raises(ValueError, match=r"each of them once \(got \['layer1', 'layer2'\]\)"):
         insert_blocks(resnet18(), {"layer1": block, "layer2": block})
