@@ -6,13 +6,16 @@ import torch
 from pytorch_lightning import Callback
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from pytorch_lightning.core.mixins.hparams_mixin import _given_hyperparameters
+from pytorch_lightning.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_modules.batch_checks import check_images, check_loss, to_unit_range
 from lightning_modules.callbacks.backbone_export import BackboneExport
 from lightning_modules.optimization import ScheduledModule
+from lightning_modules.pretrained_weights import load_weights
 from rstg_pyg import GridPyramid
+from rstg_pyg.models.load_pretrained import BACKBONE_PREFIXES
 from rstg_pyg.nn.norm import NodeBatchNorm
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -37,6 +40,8 @@ class DigitPretraining(ScheduledModule):
         locate_weight: Weight of the loss of the places.
         hidden_channels: Size of the hidden layers of an MLP that reads the nodes, two of them; None for a linear layer.
             What an MLP finds, a graph can find too, and a CNN that need not lay it out for a linear layer keeps more.
+        backbone_weights: ``.safetensors`` file or checkpoint with weights for ``backbone``, read when a fit starts from
+            scratch.
 
     Raises:
         ValueError: If ``locate_weight`` is negative or ``hidden_channels`` not positive.
@@ -50,6 +55,7 @@ class DigitPretraining(ScheduledModule):
         scheduler: LRSchedulerCallable | None = None,
         locate_weight: float = 0.0,
         hidden_channels: int | None = None,
+        backbone_weights: str | None = None,
     ) -> None:
         super().__init__()
         # The CLI gives the plain configuration of what is injected; objects given in Python are not to be pickled.
@@ -63,6 +69,7 @@ class DigitPretraining(ScheduledModule):
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.locate_weight = locate_weight
+        self.backbone_weights = backbone_weights
         self.pyramid = GridPyramid()
         node_features = self.pyramid.num_nodes * backbone.out_channels
         sizes = [node_features, *([] if hidden_channels is None else [hidden_channels] * 2)]
@@ -77,6 +84,12 @@ class DigitPretraining(ScheduledModule):
             nn.Linear(sizes[-1], 3 * num_classes),
             nn.Unflatten(1, (num_classes, 3)),
         )
+
+    def setup(self, stage: str) -> None:
+        """Load the weights to start from where a fit starts from scratch."""
+        if stage == "fit" and self.trainer.ckpt_path is None and self.backbone_weights is not None:
+            report = load_weights(self.backbone, self.backbone_weights, "backbone_weights", BACKBONE_PREFIXES)
+            rank_zero_info(report)
 
     def forward(self, frame: Tensor) -> Tensor:
         """Read frames ``[B, channels, H, W]``: ``[B, num_classes, 3]``, logit, row and column of each class."""

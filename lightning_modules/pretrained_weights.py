@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from rstg_pyg.models.small_cnn import ResidualBlock
 from rstg_pyg.models.state_comparison import state_differences
 
 NETWORK_PREFIXES = ("network.",)  # in checkpoints of our LightningModules
@@ -48,6 +49,8 @@ def load_weights(
 ) -> str:
     """Load a module's weights; every tensor must be there, and none besides.
 
+    Residual blocks of a :class:`~rstg_pyg.models.SmallCNN` that the file knows nothing of stay the identity.
+
     Args:
         module: The module.
         path: See :func:`read_weights`, as the others.
@@ -62,15 +65,22 @@ def load_weights(
         FileNotFoundError: If there is no such file.
         ValueError: If names or shapes differ; the error lists matched, missing, unexpected and misshapen tensors.
     """
-    weights = _without(read_weights(path, name, prefixes), but)
-    differences = state_differences(_without(module.state_dict(), but), weights)
+    left = [] if but is None else [but]
+    own, weights = (_without(state, left) for state in (module.state_dict(), read_weights(path, name, prefixes)))
+    blocks = [place for place, part in module.named_modules() if isinstance(part, ResidualBlock)]
+    left += [place for place in blocks if _holds(own, place) and not _holds(weights, place)]
+    differences = state_differences(_without(own, left), weights)
     if differences:
         raise ValueError(f"Expected '{name}' to match {type(module).__name__} (got '{path}')\n{differences}")
-    module.load_state_dict(weights, strict=but is None)
+    module.load_state_dict(weights, strict=False)
     size = sum(value.numel() for value in weights.values())
-    kept = f", all but its {but}," if but is not None else ""
-    return f"{name}: {len(weights)} tensors ({size:,} numbers) of {type(module).__name__}{kept} from {path}"
+    rest = f", all but {', '.join(left)}," if left else ""
+    return f"{name}: {len(weights)} tensors ({size:,} numbers) of {type(module).__name__}{rest} from {path}"
 
 
-def _without(state: Mapping[str, Tensor], but: str | None) -> dict[str, Tensor]:
-    return {name: value for name, value in state.items() if but is None or not name.startswith(f"{but}.")}
+def _holds(state: Mapping[str, Tensor], part: str) -> bool:
+    return any(name.startswith(f"{part}.") for name in state)
+
+
+def _without(state: Mapping[str, Tensor], parts: Sequence[str]) -> dict[str, Tensor]:
+    return {name: value for name, value in state.items() if not any(name.startswith(f"{part}.") for part in parts)}

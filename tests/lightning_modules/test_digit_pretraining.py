@@ -1,7 +1,7 @@
 import pytest
 import torch
 from pytorch_lightning import Trainer
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 
 from lightning_modules import DigitPretraining
@@ -31,6 +31,28 @@ def test_fit_exports_the_best_backbone(cli, configs, tmp_path):
     best = DigitPretraining.load_from_checkpoint(run.trainer.checkpoint_callback.best_model_path)
     torch.testing.assert_close(exported, dict(best.backbone.state_dict()))
     assert {"train/loss", "val/loss", "val/acc"} <= run.trainer.callback_metrics.keys()
+
+
+def test_fit_starts_from_a_backbone_without_the_blocks(tmp_path, caplog):
+    plain = SmallCNN(widths=(2, 2, 4))
+    save_file(plain.state_dict(), tmp_path / "plain.safetensors")
+    frozen, start = {"optimizer": lambda p: torch.optim.SGD(p, lr=0.0)}, str(tmp_path / "plain.safetensors")
+    module = DigitPretraining(SmallCNN(widths=(2, 2, 4), num_blocks=2), 2, **frozen, backbone_weights=start)
+    with caplog.at_level("INFO"):
+        trainer().fit(module, frames())
+    assert "of SmallCNN, all but blocks.0, blocks.1, from" in caplog.text
+    video = torch.rand(2, 1, 1, 24, 24)
+    torch.testing.assert_close(module.backbone(video), plain(video), rtol=0, atol=0)
+
+
+def test_a_block_half_there_does_not_fit(tmp_path):
+    state = SmallCNN(widths=(2, 2, 4), num_blocks=1).state_dict()
+    del state["blocks.0.conv2.bias"]
+    save_file(state, tmp_path / "half.safetensors")
+    start = str(tmp_path / "half.safetensors")
+    module = DigitPretraining(SmallCNN(widths=(2, 2, 4), num_blocks=2), 2, backbone_weights=start)
+    with pytest.raises(ValueError, match=r"missing: \['blocks.0.conv2.bias'\]"):
+        trainer().fit(module, frames())
 
 
 @pytest.mark.parametrize(

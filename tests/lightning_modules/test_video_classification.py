@@ -257,7 +257,7 @@ def test_fit_starts_from_the_weights_of_another_on_a_backbone_of_its_own(tmp_pat
     )
     with caplog.at_level("INFO"):
         fit(module, tmp_path)
-    assert "VideoClassifier, all but its backbone, from" in caplog.text
+    assert "VideoClassifier, all but backbone, from" in caplog.text
     torch.testing.assert_close(dict(module.network.backbone.named_parameters()), dict(own.named_parameters()))
     for part in ("graph", "head"):
         parameters, expected = (dict(getattr(m.network, part).named_parameters()) for m in (module, first))
