@@ -11,6 +11,7 @@ from data.video.reading import open_video
 from data.video.video_error import VideoError
 from data.video.video_list import VideoList
 
+HELD_OUT: tuple[VideoSplit, ...] = ("val", "test")
 CHECKED_SPLITS: tuple[VideoSplit, ...] = ("train", "val", "test", "predict")
 
 
@@ -84,6 +85,8 @@ class VideoProblems(Dataset[str]):
 def check_videos(data: VideoDataModule, num_workers: int = 2) -> DataReport:
     """Decode every frame of every video of a data set once; a video in several splits is looked at once.
 
+    A video of the validation or the test that is in the training's list, too, is reported.
+
     Args:
         data: The data set.
         num_workers: Processes that decode; 0 for this one.
@@ -96,10 +99,18 @@ def check_videos(data: VideoDataModule, num_workers: int = 2) -> DataReport:
             lists[split] = data.videos(split)
         except (FileNotFoundError, ValueError) as error:  # missing, damaged, or without the labels that it needs
             problems.append(Problem(split, "list", str(error)))
+    trained_on = set(lists["train"].paths) if "train" in lists else set()
     seen: set = set()
     for split, videos in lists.items():
+        leaked = [p for p, path in enumerate(videos.paths) if path in trained_on] if split in HELD_OUT else []
+        for place in leaked:
+            why = f"Expected {videos.paths[place]} not to be in the list of train, too"
+            problems.append(Problem(split, videos.ids[place], why))
+            trained_on.remove(videos.paths[place])  # a test on the validation's list is not told again
         places = [place for place, path in enumerate(videos.paths) if path not in seen]
         seen.update(videos.paths)
+        if leaked or places:
+            num_videos[split] = len(leaked) + len(places)
         if not places:
             continue
         new = VideoList(
@@ -113,7 +124,6 @@ def check_videos(data: VideoDataModule, num_workers: int = 2) -> DataReport:
             batch_size=None,
             num_workers=num_workers,
         )
-        num_videos[split] = len(new)
         found = track(reasons, description=split, total=len(new))
         problems += [Problem(split, name, why) for name, why in zip(new.ids, found, strict=True) if why]
     return DataReport(num_videos, problems)

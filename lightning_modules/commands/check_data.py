@@ -14,7 +14,8 @@ def check_data(config: Path, num_workers: int = 2) -> None:
     """Decode every video of a data set once, and report all that are missing, damaged, empty or too short.
 
     So are lists of videos that are missing, damaged, or leave a video without the label that it needs; the videos of
-    the others are decoded all the same. Ends with status 1 if there are any.
+    the others are decoded all the same. And so are videos of the validation or the test that are trained on, too. Ends
+    with status 1 if there are any.
 
     Args:
         config: YAML file with a section data, such as a run's config.yaml or what fit --print_config shows.

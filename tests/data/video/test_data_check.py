@@ -39,6 +39,19 @@ def test_one_pass_collects_every_problem(
     assert shown[-2:] == ["train: 4 videos, 2 of them cannot be used", "val: 4 videos, 3 of them cannot be used"]
 
 
+def test_videos_that_are_trained_on_and_tested_on(tmp_path, numbered_frames, write_video):
+    for name in ("one", "two", "three"):
+        write_video(tmp_path / f"{name}.webm", numbered_frames(8))
+    lists = {"train": ["one", "two"], "val": ["two", "three"]}
+    for split, names in lists.items():
+        (tmp_path / f"{split}.csv").write_text("path,label\n" + "".join(f"{name}.webm,a\n" for name in names))
+    data = VideoFolderDataModule(str(tmp_path / "train.csv"), str(tmp_path / "val.csv"), num_frames=4, **SIZES)
+    report = check_videos(data, num_workers=0)  # the test is on the validation's videos: told once
+    why = f"Expected {tmp_path / 'two.webm'} not to be in the list of train, too"
+    assert [(problem.split, problem.id, problem.reason) for problem in report.problems] == [("val", "two.webm", why)]
+    assert report.num_videos == {"train": 2, "val": 2}
+
+
 def test_written_scenes_are_whole(scene_root):
     for version in ("v1", "v2"):
         report = check_videos(SomethingSomethingDataModule(str(scene_root), version, **SIZES), num_workers=0)
