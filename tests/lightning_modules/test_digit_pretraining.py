@@ -20,9 +20,9 @@ def frames():
     return DataLoader(list(zip(torch.rand(5, 1, 24, 24), shown, torch.rand(5, 2, 2), strict=True)), batch_size=4)
 
 
-def trainer():
+def trainer(**settings):
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
-    return Trainer(accelerator="cpu", max_epochs=1, logger=False, **quiet)
+    return Trainer(accelerator="cpu", max_epochs=1, logger=False, **quiet, **settings)
 
 
 def test_fit_exports_the_best_backbone(cli, configs, tmp_path):
@@ -39,7 +39,7 @@ def test_fit_starts_from_a_backbone_without_the_blocks(tmp_path, caplog):
     frozen, start = {"optimizer": lambda p: torch.optim.SGD(p, lr=0.0)}, str(tmp_path / "plain.safetensors")
     module = DigitPretraining(SmallCNN(widths=(2, 2, 4), num_blocks=2), 2, **frozen, backbone_weights=start)
     with caplog.at_level("INFO"):
-        trainer().fit(module, frames())
+        trainer(default_root_dir=tmp_path).fit(module, frames())
     assert "of SmallCNN, all but blocks.0, blocks.1, from" in caplog.text
     video = torch.rand(2, 1, 1, 24, 24)
     torch.testing.assert_close(module.backbone(video), plain(video), rtol=0, atol=0)
