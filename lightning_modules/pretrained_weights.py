@@ -49,7 +49,8 @@ def load_weights(
 ) -> str:
     """Load a module's weights; every tensor must be there, and none besides.
 
-    Residual blocks of a :class:`~rstg_pyg.models.SmallCNN` that the file knows nothing of stay the identity.
+    Residual blocks of a :class:`~rstg_pyg.models.SmallCNN` that the file knows nothing of stay as they
+    are: the identity, where they are new.
 
     Args:
         module: The module.

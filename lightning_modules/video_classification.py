@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from pytorch_lightning.core.mixins.hparams_mixin import _given_hyperparameters
-from pytorch_lightning.utilities.rank_zero import rank_zero_info
+from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import MetricCollection
@@ -15,9 +15,10 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 from lightning_modules.batch_checks import check_images, check_labels, check_loss, to_unit_range
 from lightning_modules.data_description import DATA_DESCRIPTION, check_class_names, describe_data, missing_attributes
 from lightning_modules.optimization import ScheduledModule
-from lightning_modules.pretrained_weights import NETWORK_PREFIXES, load_weights
+from lightning_modules.pretrained_weights import NETWORK_PREFIXES, load_weights, read_weights
 from rstg_pyg.models import InflatedResNet, TorchvisionBackbone, load_pretrained
 from rstg_pyg.models.load_pretrained import BACKBONE_PREFIXES
+from rstg_pyg.models.state_comparison import state_differences
 
 Batch = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]  # boxes come between video and label
 TRAIN_ACCURACY_WINDOW = 20  # batches
@@ -42,8 +43,9 @@ class VideoClassification(ScheduledModule):
         backbone_weights: ``.safetensors`` file or checkpoint with weights for ``network.backbone``, read when a fit
             starts from scratch; for an :class:`rstg_pyg.models.InflatedResNet` or a
             :class:`rstg_pyg.models.TorchvisionBackbone` what :func:`rstg_pyg.models.load_pretrained` takes.
-        network_weights: The same with weights for all of ``network``, such as a run with fewer digits; where
-            ``backbone_weights`` is given too, for all but the backbone, which may be another one than the file's.
+        network_weights: ``.safetensors`` file or checkpoint with weights for all of ``network``, such as a run with
+            fewer digits; they count, also for the backbone, where ``backbone_weights`` is given too. A file whose
+            backbone is another one, with other tensors, gives all but the backbone then, with a warning.
         freeze_backbone: Whether ``network.backbone`` stays as it is.
 
     Raises:
@@ -93,15 +95,24 @@ class VideoClassification(ScheduledModule):
         """Load the weights to start from where a fit starts from scratch."""
         if stage != "fit" or self.trainer.ckpt_path is not None:
             return
-        if self.network_weights is not None:
-            but = None if self.backbone_weights is None else "backbone"
-            rank_zero_info(load_weights(self.network, self.network_weights, "network_weights", NETWORK_PREFIXES, but))
-        if self.backbone_weights is not None:
-            backbone = self.network.backbone
-            if isinstance(backbone, InflatedResNet | TorchvisionBackbone):
-                rank_zero_info(str(load_pretrained(backbone, self.backbone_weights)))
+        for name, prefixes in (("backbone_weights", BACKBONE_PREFIXES), ("network_weights", NETWORK_PREFIXES)):
+            path = getattr(self, name)
+            if path is None:
+                continue
+            module = self.network.backbone if name == "backbone_weights" else self.network
+            if isinstance(module, InflatedResNet | TorchvisionBackbone):
+                rank_zero_info(str(load_pretrained(module, path)))
+            elif name == "network_weights" and self.backbone_weights is not None and self._has_another_backbone(path):
+                rank_zero_warn(load_weights(module, path, name, prefixes, but="backbone"))
             else:
-                rank_zero_info(load_weights(backbone, self.backbone_weights, "backbone_weights", BACKBONE_PREFIXES))
+                rank_zero_info(load_weights(module, path, name, prefixes))
+
+    def _has_another_backbone(self, path: str) -> bool:
+        """Whether the backbone in a file of ``network_weights`` is not ours."""
+        own, theirs = self.network.state_dict(), read_weights(path, "network_weights", NETWORK_PREFIXES)
+        return bool(
+            state_differences(*({k: v for k, v in s.items() if k.startswith("backbone.")} for s in (own, theirs)))
+        )
 
     def forward(self, video: Tensor, boxes: Tensor | None = None) -> Tensor:
         """Classify videos.

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 class ResidualBlock(nn.Module):
     """ReLU(x + conv(ReLU(conv(x)))) with 3×3 convolutions; the identity of what is not negative until it is trained.
 
-    The outer ReLU ties the last bias down: a batch norm behind would cancel it else, and Adam would let it wander away
-    from the norm's running mean.
+    The outer ReLU ties the last bias down: a batch norm behind would otherwise cancel it, and Adam would let it wander
+    away from the norm's running mean.
 
     Shapes:
         - **input and output:** :math:`(B, C, H, W)`

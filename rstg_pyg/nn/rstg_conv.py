@@ -367,7 +367,7 @@ class RSTGConv(MessagePassing):
         edges = num_edges(edge_index)
         if edge_weight is not None and list(edge_weight.shape) != [edges]:
             raise ValueError(f"Expected 'edge_weight' to be of shape [{edges}] (got {list(edge_weight.shape)})")
-        if edge_mask is not None and (edge_mask.dtype != torch.bool or edge_mask.size(-1) != edges):
+        if edge_mask is not None and (edge_mask.dtype != torch.bool or list(edge_mask.shape[-1:]) != [edges]):
             raise ValueError(
                 f"Expected 'edge_mask' to be bool of shape [*, {edges}] (got {edge_mask.dtype} {list(edge_mask.shape)})"
             )

@@ -243,7 +243,18 @@ def test_fit_starts_from_the_weights_of_another(tmp_path, caplog):
     torch.testing.assert_close(parameters, expected, rtol=0, atol=0)  # the optimiser moved nothing
 
 
-def test_fit_starts_from_the_weights_of_another_on_a_backbone_of_its_own(tmp_path, caplog):
+def test_weights_of_a_network_count_for_its_backbone_too(tmp_path):
+    first = VideoClassification(network(), CLASSES)
+    fit(first, tmp_path).save_checkpoint(tmp_path / "first.ckpt")
+    save_file(network().backbone.state_dict(), tmp_path / "own.safetensors")
+    weights = {"backbone_weights": str(tmp_path / "own.safetensors"), "network_weights": str(tmp_path / "first.ckpt")}
+    module = VideoClassification(network(), CLASSES, optimizer=lambda p: torch.optim.SGD(p, lr=0.0), **weights)
+    fit(module, tmp_path)
+    parameters, expected = (dict(m.network.named_parameters()) for m in (module, first))
+    torch.testing.assert_close(parameters, expected, rtol=0, atol=0)
+
+
+def test_fit_starts_from_the_weights_of_another_on_a_backbone_of_its_own(tmp_path):
     first = VideoClassification(network(), CLASSES)
     fit(first, tmp_path).save_checkpoint(tmp_path / "first.ckpt")
     own = SmallCNN(widths=(3, 4), num_blocks=1)  # others than the first's
@@ -255,9 +266,8 @@ def test_fit_starts_from_the_weights_of_another_on_a_backbone_of_its_own(tmp_pat
         backbone_weights=str(tmp_path / "own.safetensors"),
         network_weights=str(tmp_path / "first.ckpt"),
     )
-    with caplog.at_level("INFO"):
+    with pytest.warns(UserWarning, match="of VideoClassifier, all but backbone, from"):
         fit(module, tmp_path)
-    assert "VideoClassifier, all but backbone, from" in caplog.text
     torch.testing.assert_close(dict(module.network.backbone.named_parameters()), dict(own.named_parameters()))
     for part in ("graph", "head"):
         parameters, expected = (dict(getattr(m.network, part).named_parameters()) for m in (module, first))

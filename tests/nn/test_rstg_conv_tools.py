@@ -213,6 +213,7 @@ def test_bad_arguments(arguments, message):
             r"Expected 'edge_mask' to be bool of shape \[\*, 2\] \(got torch.float32 \[2\]\)",
         ),
         ({"edge_mask": torch.ones(1, dtype=torch.bool)}, r"Expected 'edge_mask' to be bool of shape \[\*, 2\]"),
+        ({"edge_mask": torch.tensor(True)}, r"Expected 'edge_mask' to be bool of shape \[\*, 2\]"),
         ({"edge_index": torch.rand(2, 2)}, "Expected 'edge_index' to be of integer type"),
         ({"edge_index": torch.zeros(3, 2, dtype=torch.long)}, r"Expected 'edge_index' to have size '2'"),
         ({"edge_index": torch.zeros(2, dtype=torch.long)}, "Expected 'edge_index' to be two-dimensional"),

@@ -42,14 +42,22 @@ def test_one_pass_collects_every_problem(
 def test_videos_that_are_trained_on_and_tested_on(tmp_path, numbered_frames, write_video):
     for name in ("one", "two", "three"):
         write_video(tmp_path / f"{name}.webm", numbered_frames(8))
-    lists = {"train": ["one", "two"], "val": ["two", "three"]}
+    lists = {"train": ["one", "two"], "val": ["two", "three"], "test": ["two", "two"]}
     for split, names in lists.items():
         (tmp_path / f"{split}.csv").write_text("path,label\n" + "".join(f"{name}.webm,a\n" for name in names))
-    data = VideoFolderDataModule(str(tmp_path / "train.csv"), str(tmp_path / "val.csv"), num_frames=4, **SIZES)
-    report = check_videos(data, num_workers=0)  # the test is on the validation's videos: told once
     why = f"Expected {tmp_path / 'two.webm'} not to be in the list of train, too"
-    assert [(problem.split, problem.id, problem.reason) for problem in report.problems] == [("val", "two.webm", why)]
-    assert report.num_videos == {"train": 2, "val": 2}
+    found = {}
+    for test in (None, str(tmp_path / "test.csv")):
+        data = VideoFolderDataModule(
+            str(tmp_path / "train.csv"), str(tmp_path / "val.csv"), test, num_frames=4, **SIZES
+        )
+        report = check_videos(data, num_workers=0)
+        assert {(problem.id, problem.reason) for problem in report.problems} == {("two.webm", why)}
+        found[test] = [problem.split for problem in report.problems], report.num_videos
+    assert found == {
+        None: (["val"], {"train": 2, "val": 2}),  # the test is on the validation's videos: told once
+        str(tmp_path / "test.csv"): (["val", "test", "test"], {"train": 2, "val": 2, "test": 2}),
+    }
 
 
 def test_written_scenes_are_whole(scene_root):
