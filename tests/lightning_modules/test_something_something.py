@@ -171,7 +171,7 @@ def test_gradient_checkpointing_and_bfloat16(network_of, row):
     with_checkpoints = loss_and_gradients(network_of(row, gradient_checkpointing=True), video)
     torch.testing.assert_close(with_checkpoints, (loss, gradients), rtol=1e-6, atol=1e-7)
 
-    # oneDNN, as torch 2.14 has it, gives Conv3d's weights gradients of NaN in bfloat16 where the CPU has AVX512_BF16 alone.
+    # In torch 2.14 oneDNN gives weights of Conv3d gradients of NaN in bfloat16 where the CPU has AVX512_BF16 alone.
     sound = torch.cpu._is_amx_tile_supported() or not torch.cpu._is_avx512_bf16_supported()
     with torch.backends.mkldnn.flags(enabled=sound):
         rounded_loss, rounded = loss_and_gradients(network_of(row), video, autocast=True)
