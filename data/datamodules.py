@@ -56,7 +56,8 @@ class SyncMNISTDataModule(_DigitDataModule):
     """SyncMNIST: a stream of training videos, and fixed validation and test sets.
 
     Batches are (video uint8 [B, T, 1, S, S], label int64 [B]), or with `boxes` (video, boxes float32 [B, T, n, 4],
-    label): see :class:`~data.SyncMNIST`. Training walks the stream in order: epoch e has the videos from e *
+    label), in training with `train_centres` (video, centres float32 [B, T, 10, 2], label): see
+    :class:`~data.SyncMNIST`. Training walks the stream in order: epoch e has the videos from e *
     `epoch_videos` on, modulo `train_videos`. The digits of the three splits are different images.
 
     Args:
@@ -83,6 +84,8 @@ class SyncMNISTDataModule(_DigitDataModule):
         download: Whether to download the full data set to `root`.
         seed: The seed of all videos.
         boxes: Whether batches hold the boxes of the digits.
+        train_centres: Whether training batches hold the centres of the digits, which a loss on single frames needs, see
+            :class:`~lightning_modules.DigitLoss`.
 
     Raises:
         ValueError: If an argument is out of range. Files are read, and found missing or damaged, in :meth:`setup`.
@@ -114,7 +117,10 @@ class SyncMNISTDataModule(_DigitDataModule):
         download: bool = False,
         seed: int = 0,
         boxes: bool = False,
+        train_centres: bool = False,
     ) -> None:
+        if boxes and train_centres:
+            raise ValueError("Expected 'train_centres' to be False beside boxes=True (got True)")
         items = {"train": train_videos, "val": val_videos, "test": test_videos}
         super().__init__(batch_size, num_workers, source, root, download, items, epoch_videos, unit="videos")
         self.save_hyperparameters(logger=False)
@@ -130,6 +136,7 @@ class SyncMNISTDataModule(_DigitDataModule):
         self.test_paths = str(PUBLISHED_TEST_PATHS) if test_paths == "published" else test_paths
         self.seed = seed
         self.boxes = boxes
+        self.train_centres = train_centres
 
     def make_dataset(self, split: Split) -> SyncMNIST:
         """Makes the videos of a split."""
@@ -149,6 +156,7 @@ class SyncMNISTDataModule(_DigitDataModule):
             num_videos=self.num_items[split],
             seed=self.seed,
             boxes=self.boxes,
+            centres=self.train_centres and split == "train",
             **(self.train_settings if split == "train" else self.eval_settings),
         )
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -35,6 +36,8 @@ class SyncMNIST(Dataset[Item]):
         - **batch:** video uint8 :math:`(B, T, 1, S, S)`, label int64 :math:`(B,)`
         - with ``boxes``, between the two: float32 :math:`(T, n, 4)`, in a batch :math:`(B, T, n, 4)`, the digits' boxes
           (y0, x0, y1, x1) in shares of the frame, NaN in the places of digits that a video does not show
+        - with ``centres``, likewise: float32 :math:`(T, 10, 2)`, in a batch :math:`(B, T, 10, 2)`, row and column of
+          the centre of each class 0-9 in shares of the frame's side, NaN where the video does not show it
 
     Args:
         digits: The images to draw from; their split is the split of the videos.
@@ -48,9 +51,10 @@ class SyncMNIST(Dataset[Item]):
         num_videos: The length of the dataset.
         seed: The seed, in [0, 2^64).
         boxes: Whether items hold the boxes of the digits.
+        centres: Whether items hold the centres of the digits, by class.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, or both `boxes` and `centres` are wanted.
         TypeError: If a curriculum is neither a number nor a list of pairs.
 
     Source: Nicolicioiu, Duta and Leordeanu, "Recurrent Space-time Graph Neural Networks" (NeurIPS 2019), §3.1.
@@ -70,7 +74,10 @@ class SyncMNIST(Dataset[Item]):
         num_videos: int = 600_000,
         seed: int = 0,
         boxes: bool = False,
+        centres: bool = False,
     ) -> None:
+        if boxes and centres:
+            raise ValueError("Expected 'centres' to be False beside boxes=True (got True)")
         check_sizes(num_frames=num_frames, frame_size=frame_size, canvas_size=canvas_size, num_videos=num_videos)
         self.digits = digits
         self.num_frames = num_frames
@@ -78,6 +85,7 @@ class SyncMNIST(Dataset[Item]):
         self.canvas_size = canvas_size
         self.num_videos = num_videos
         self.with_boxes = boxes
+        self.with_centres = centres
         self._paths: RandomPaths | RecordedPaths = RandomPaths(
             digits,
             num_frames=num_frames,
@@ -135,12 +143,20 @@ class SyncMNIST(Dataset[Item]):
         absent = torch.from_numpy(paths.digit_index < 0)
         return box.masked_fill(absent[:, None, :, None], math.nan)
 
+    def centres(self, paths: SyncPaths) -> Tensor:
+        """The centres of the digits by class, float32 (B, T, 10, 2), NaN for those that a video does not show."""
+        video, place = np.nonzero(paths.digit_index >= 0)
+        centres = np.full((*paths.coords.shape[:2], 10, 2), np.nan, dtype=np.float32)
+        centre = (paths.coords + DIGIT_SIZE / 2) / self.canvas_size
+        centres[video, :, paths.classes[video, place]] = centre[video, :, place]
+        return torch.from_numpy(centres)
+
     def batch(self, indices: Sequence[int]) -> tuple[Tensor, ...]:
-        """The videos at `indices`, uint8 (B, T, 1, S, S), their boxes if wanted, and their labels, int64 (B,)."""
+        """The videos at `indices`, uint8 (B, T, 1, S, S), their boxes or centres if wanted, and labels, int64 (B,)."""
         paths = self.paths(indices)
         frames = render(self.digits.images, paths.digit_index, paths.coords, self.canvas_size, self.frame_size)
-        boxes = [self.boxes(paths)] if self.with_boxes else []
-        return torch.from_numpy(frames).unsqueeze(2), *boxes, torch.from_numpy(paths.label)
+        places = [self.boxes(paths)] if self.with_boxes else [self.centres(paths)] if self.with_centres else []
+        return torch.from_numpy(frames).unsqueeze(2), *places, torch.from_numpy(paths.label)
 
     def __getitem__(self, index: int) -> Item:
         *fields, label = self.batch([index])

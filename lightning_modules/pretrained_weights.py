@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from rstg_pyg.models.small_cnn import ResidualBlock
+from rstg_pyg.models.small_cnn import AddCoordinates, ResidualBlock
 from rstg_pyg.models.state_comparison import state_differences
 
 NETWORK_PREFIXES = ("network.",)  # in checkpoints of our LightningModules
@@ -49,7 +49,7 @@ def load_weights(
 ) -> str:
     """Load a module's weights; every tensor must be there, and none besides.
 
-    Residual blocks of a :class:`~rstg_pyg.models.SmallCNN` that the file knows nothing of stay as they
+    Residual blocks and coordinates of a :class:`~rstg_pyg.models.SmallCNN` that the file knows nothing of stay as they
     are: the identity, where they are new.
 
     Args:
@@ -68,8 +68,8 @@ def load_weights(
     """
     left = [] if but is None else [but]
     own, weights = (_without(state, left) for state in (module.state_dict(), read_weights(path, name, prefixes)))
-    blocks = [place for place, part in module.named_modules() if isinstance(part, ResidualBlock)]
-    left += [place for place in blocks if _holds(own, place) and not _holds(weights, place)]
+    added = [place for place, part in module.named_modules() if isinstance(part, ResidualBlock | AddCoordinates)]
+    left += [place for place in added if _holds(own, place) and not _holds(weights, place)]
     differences = state_differences(_without(own, left), weights)
     if differences:
         raise ValueError(f"Expected '{name}' to match {type(module).__name__} (got '{path}')\n{differences}")

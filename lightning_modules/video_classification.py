@@ -16,19 +16,21 @@ from lightning_modules.batch_checks import check_images, check_labels, check_los
 from lightning_modules.data_description import DATA_DESCRIPTION, check_class_names, describe_data, missing_attributes
 from lightning_modules.optimization import ScheduledModule
 from lightning_modules.pretrained_weights import NETWORK_PREFIXES, load_weights, read_weights
-from rstg_pyg.models import InflatedResNet, TorchvisionBackbone, load_pretrained
+from rstg_pyg.models import InflatedResNet, TorchvisionBackbone, VideoClassifier, load_pretrained
 from rstg_pyg.models.load_pretrained import BACKBONE_PREFIXES
 from rstg_pyg.models.state_comparison import state_differences
 
-Batch = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]  # boxes come between video and label
+# Boxes come between video and label, or in training what a loss on frames looks for.
+Batch = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]
 TRAIN_ACCURACY_WINDOW = 20  # batches
 
 
 class VideoClassification(ScheduledModule):
     """Cross-entropy training of a network on labelled videos.
 
-    Logs ``train/loss``, ``train/acc`` (mean of the last 20 batches) and ``{val,test}/{loss,acc,acc_top5}``; counts the
-    confusion matrix of a test in ``test_confusion``. The two of training are those of the first process alone.
+    Logs ``train/loss`` (with that of ``frame_loss``), ``train/acc`` (mean of the last 20 batches) and
+    ``{val,test}/{loss,acc,acc_top5}``; counts the confusion matrix of a test in ``test_confusion``. Those of training
+    are of the first process alone.
 
     A test or prediction may see several views of a video: their logits are averaged. The scores of the first view
     alone, the centre one, are then logged beside, as ``test/center_view_{acc,acc_top5}``.
@@ -47,9 +49,14 @@ class VideoClassification(ScheduledModule):
             fewer digits; they count, also for the backbone, where ``backbone_weights`` is given too. A file whose
             backbone is another one, with other tensors, gives all but the backbone then, with a warning.
         freeze_backbone: Whether ``network.backbone`` stays as it is.
+        frame_loss: A loss on the backbone's features beside that of the classes, in training alone, such as
+            :class:`~lightning_modules.DigitLoss`: features ``[B·T, C, h, w]`` and what a training batch then holds
+            between video and label, ``[B·T, ...]`` → loss and scores, which are logged as ``train/frame_{name}``. For a
+            :class:`rstg_pyg.models.VideoClassifier`.
 
     Raises:
-        ValueError: If ``backbone_weights`` or ``freeze_backbone`` is given for a network without ``backbone``.
+        ValueError: If ``backbone_weights`` or ``freeze_backbone`` is given for a network without ``backbone``, or
+            ``frame_loss`` for one that is not a :class:`rstg_pyg.models.VideoClassifier`.
     """
 
     def __init__(
@@ -61,6 +68,7 @@ class VideoClassification(ScheduledModule):
         backbone_weights: str | None = None,
         network_weights: str | None = None,
         freeze_backbone: bool = False,
+        frame_loss: nn.Module | None = None,
     ) -> None:
         super().__init__()
         for name, wants_backbone in (
@@ -71,8 +79,12 @@ class VideoClassification(ScheduledModule):
                 raise ValueError(
                     f"Expected 'network' to have a 'backbone' where '{name}' is given (got {type(network).__name__})"
                 )
+        if frame_loss is not None and not isinstance(network, VideoClassifier):
+            raise ValueError(
+                f"Expected 'network' to be a VideoClassifier where 'frame_loss' is given (got {type(network).__name__})"
+            )
         # The CLI gives the plain configuration of what is injected; objects given in Python are not to be pickled.
-        injected = [] if _given_hyperparameters.get() else ["network", "optimizer", "scheduler"]
+        injected = [] if _given_hyperparameters.get() else ["network", "optimizer", "scheduler", "frame_loss"]
         self.save_hyperparameters(ignore=injected)
         self.network = network
         self.num_classes = num_classes
@@ -80,6 +92,7 @@ class VideoClassification(ScheduledModule):
         self.scheduler = scheduler
         self.backbone_weights = backbone_weights
         self.network_weights = network_weights
+        self.frame_loss = frame_loss
         if freeze_backbone:
             network.backbone.requires_grad_(False).eval()
 
@@ -151,6 +164,11 @@ class VideoClassification(ScheduledModule):
         video, *boxes, label = batch
         many_views = video.dim() == 6 and not boxes and (self.trainer.testing or self.trainer.predicting)
         check_images(video, name="video", shape=f"[B, {'V, ' if many_views else ''}T, channels, H, W]")
+        if self.frame_loss is not None and self.trainer.training and not boxes:
+            raise ValueError(
+                "Expected training batches to hold what 'frame_loss' looks for between video and label (got video and "
+                "label alone): for DigitLoss set `--data.train_centres true`"
+            )
         if not self.trainer.predicting:  # what is to be predicted may have no label
             check_labels(label, self.num_classes)
         return batch
@@ -168,9 +186,16 @@ class VideoClassification(ScheduledModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch."""
-        video, *boxes, label = batch
-        logits = self(video, *boxes)
-        loss = F.cross_entropy(logits, label)
+        video, *places, label = batch
+        if self.frame_loss is None:
+            logits = self(video, *places)
+            loss = F.cross_entropy(logits, label)
+        else:
+            features = self.network.backbone(to_unit_range(video))
+            logits = self.network.head(self.network.graph(features))
+            frame_loss, scores = self.frame_loss(*(field.flatten(end_dim=1) for field in (features, *places)))
+            loss = F.cross_entropy(logits, label) + frame_loss
+            self.log_dict({f"train/frame_{name}": value for name, value in scores.items()})
         self.train_accuracies.append((logits.argmax(dim=-1) == label).float().mean())
         self.log("train/loss", loss, prog_bar=True)
         self.log("train/acc", torch.stack(list(self.train_accuracies)).mean(), prog_bar=True)

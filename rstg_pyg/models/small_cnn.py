@@ -30,6 +30,31 @@ class ResidualBlock(nn.Module):
         return F.relu(x + self.conv2(F.relu(self.conv1(x), inplace=True)))
 
 
+class AddCoordinates(nn.Module):
+    """x + conv([row, column]): the map's rows and columns, from -1 to 1, through a 1×1 convolution that starts at zero.
+
+    Convolutions see what is beside what; with this they can also tell where in the frame it is (Liu et al. 2018, "An
+    intriguing failing of convolutional neural networks and the CoordConv solution").
+
+    Shapes:
+        - **input and output:** :math:`(B, C, H, W)`
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, channels, kernel_size=1)
+        for parameter in self.conv.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add where each place of the map is."""
+        height, width = x.shape[-2:]
+        row, column = (
+            (2 * torch.arange(size, device=x.device, dtype=x.dtype) + 1) / size - 1 for size in (height, width)
+        )
+        return x + self.conv(torch.stack(torch.meshgrid(row, column, indexing="ij"))[None])
+
+
 class SmallCNN(nn.Module):
     """Three times (3×3 convolution, ReLU, 2×2 max-pool), frame by frame: the paper's "small CNN with 3 layers".
 
@@ -41,27 +66,39 @@ class SmallCNN(nn.Module):
         widths: Output channels of each layer (512 each in the authors' configuration).
         num_blocks: Residual blocks after the layers, an addition to the paper: they tell digits that cover each other
             apart, and are cheap, as the map is small by then.
+        coordinates: Whether the blocks get the coordinates of the map, see :class:`AddCoordinates`: what a node gets is
+            an average over its region, and keeps the place of a digit where the features themselves name it.
 
     Shapes:
         - **input:** video :math:`(B, T, C_{in}, H, W)`
         - **output:** volume :math:`(B, T, C, H/8, W/8)` for three widths
 
     Raises:
-        ValueError: If ``widths`` is empty or ``num_blocks`` negative, or the input has the wrong rank or channels.
+        ValueError: If ``widths`` is empty, ``num_blocks`` negative or ``coordinates`` are for no block, or the input
+            has the wrong rank or channels.
     """
 
-    def __init__(self, in_channels: int = 1, widths: Sequence[int] = (32, 64, 128), num_blocks: int = 0) -> None:
+    def __init__(
+        self,
+        in_channels: int = 1,
+        widths: Sequence[int] = (32, 64, 128),
+        num_blocks: int = 0,
+        coordinates: bool = False,
+    ) -> None:
         super().__init__()
         if not widths:
             raise ValueError(f"Expected 'widths' to hold the output channels of at least one layer (got {widths!r})")
         if num_blocks < 0:
             raise ValueError(f"Expected 'num_blocks' to be non-negative (got {num_blocks})")
+        if coordinates and num_blocks == 0:
+            raise ValueError("Expected 'num_blocks' to be positive, as 'coordinates' are for the blocks (got 0)")
         self.in_channels = in_channels
         self.out_channels = widths[-1]
         channels = [in_channels, *widths]
         self.convs = nn.ModuleList(
             nn.Conv2d(before, after, kernel_size=3, padding=1) for before, after in pairwise(channels)
         )
+        self.coordinates = AddCoordinates(self.out_channels) if coordinates else nn.Identity()
         self.blocks = nn.Sequential(*(ResidualBlock(self.out_channels) for _ in range(num_blocks)))
 
     def forward(self, video: Tensor) -> Tensor:
@@ -73,4 +110,4 @@ class SmallCNN(nn.Module):
         frames = video.flatten(end_dim=1).to(memory_format=torch.channels_last)
         for conv in self.convs:
             frames = F.relu(F.max_pool2d(conv(frames), kernel_size=2), inplace=True)
-        return self.blocks(frames).unflatten(0, video.shape[:2])
+        return self.blocks(self.coordinates(frames)).unflatten(0, video.shape[:2])

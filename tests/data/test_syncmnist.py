@@ -61,6 +61,26 @@ def test_boxes_hold_all_ink_and_leave_the_videos_as_they_are(digits):
     assert item[2] == int(label[3])
 
 
+def test_centres_are_those_of_the_boxes_by_class(digits):
+    curriculum = [[0, 2], [1, 2], [2, 3]]  # two digits in the first two videos
+    boxed, centred = (SyncMNIST(digits, curriculum, num_videos=6, **{what: True}) for what in ("boxes", "centres"))
+    (video, boxes, label), (same_video, centres, same_label) = boxed.batch(range(6)), centred.batch(range(6))
+    assert torch.equal(video, same_video)
+    assert torch.equal(label, same_label)
+    expected = torch.full((6, 10, 10, 2), torch.nan)
+    for b, classes in enumerate(boxed.paths(range(6)).classes.tolist()):
+        for k, digit in enumerate(classes):
+            if digit >= 0:
+                expected[b, :, digit] = (boxes[b, :, k, :2] + boxes[b, :, k, 2:]) / 2
+    torch.testing.assert_close(centres, expected, equal_nan=True)
+    assert (~centres.isnan()).sum(dim=(1, 2, 3)).tolist() == [2 * 10 * n for n in (2, 2, 3, 3, 3, 3)]
+
+
+def test_boxes_and_centres_are_not_given_together(digits):
+    with pytest.raises(ValueError, match=r"Expected 'centres' to be False beside boxes=True \(got True\)"):
+        SyncMNIST(digits, boxes=True, centres=True)
+
+
 @settings(max_examples=15, deadline=None)
 @given(indices=st.lists(st.integers(0, 47), min_size=1, max_size=12))
 def test_any_batch_holds_the_same_videos(dataset, first_videos, indices):

@@ -5,7 +5,6 @@ from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 
 from lightning_modules import DigitPretraining
-from lightning_modules.digit_pretraining import accuracy
 from rstg_pyg.models import SmallCNN
 
 TINY = [
@@ -33,14 +32,15 @@ def test_fit_exports_the_best_backbone(cli, configs, tmp_path):
     assert {"train/loss", "val/loss", "val/acc"} <= run.trainer.callback_metrics.keys()
 
 
-def test_fit_starts_from_a_backbone_without_the_blocks(tmp_path, caplog):
+def test_fit_starts_from_a_backbone_without_blocks_and_coordinates(tmp_path, caplog):
     plain = SmallCNN(widths=(2, 2, 4))
     save_file(plain.state_dict(), tmp_path / "plain.safetensors")
     frozen, start = {"optimizer": lambda p: torch.optim.SGD(p, lr=0.0)}, str(tmp_path / "plain.safetensors")
-    module = DigitPretraining(SmallCNN(widths=(2, 2, 4), num_blocks=2), 2, **frozen, backbone_weights=start)
+    backbone = SmallCNN(widths=(2, 2, 4), num_blocks=2, coordinates=True)
+    module = DigitPretraining(backbone, 2, **frozen, backbone_weights=start)
     with caplog.at_level("INFO"):
         trainer(default_root_dir=tmp_path).fit(module, frames())
-    assert "of SmallCNN, all but blocks.0, blocks.1, from" in caplog.text
+    assert "of SmallCNN, all but coordinates, blocks.0, blocks.1, from" in caplog.text
     video = torch.rand(2, 1, 1, 24, 24)
     torch.testing.assert_close(module.backbone(video), plain(video), rtol=0, atol=0)
 
@@ -72,59 +72,17 @@ def test_batch_that_does_not_fit(shown, centre, message):
 def test_loss_that_is_no_number_stops_the_fit_before_the_weights_change():
     module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), num_classes=2)
     with torch.no_grad():
-        module.read[2].bias[0] = torch.inf
-    before = module.read[2].weight.clone()
+        module.loss.read[2].bias[0] = torch.inf
+    before = module.loss.read[2].weight.clone()
     with pytest.raises(ValueError, match=r"Expected 'loss' to be finite \(got nan at training step 0\)"):
         trainer().fit(module, frames())
-    assert torch.equal(module.read[2].weight, before)
-
-
-def test_an_mlp_reads_the_nodes():
-    module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), num_classes=3, hidden_channels=8).eval()
-    frame = torch.rand(5, 1, 24, 24)
-    x = module.pyramid.pool(module.backbone(frame[:, None])[:, 0]).flatten(1) / (1 + module.read[0].eps) ** 0.5
-    first, second, last = (layer for layer in module.read if isinstance(layer, torch.nn.Linear))
-    torch.testing.assert_close(module(frame).flatten(1), last(second(first(x).relu()).relu()))
-
-
-def test_bad_arguments():
-    with pytest.raises(ValueError, match=r"Expected 'hidden_channels' to be positive or None \(got 0\)"):
-        DigitPretraining(SmallCNN(), num_classes=3, hidden_channels=0)
-    with pytest.raises(ValueError, match=r"Expected 'locate_weight' to be at least 0 \(got -1.0\)"):
-        DigitPretraining(SmallCNN(), num_classes=3, locate_weight=-1.0)
+    assert torch.equal(module.loss.read[2].weight, before)
 
 
 def test_accuracy_is_over_frames_not_over_batches():
     module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), num_classes=2)
     with torch.no_grad():
-        module.read[2].weight.zero_()
-        module.read[2].bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0, 0.0]))  # always says class 0
+        module.loss.read[2].weight.zero_()
+        module.loss.read[2].bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0, 0.0]))  # always says class 0
     (scores,) = trainer().test(module, frames(), verbose=False)  # batches of 4 and 1
     assert scores["test/acc"] == pytest.approx(3 / 5)
-
-
-def test_accuracy_counts_the_digits_that_are_there():
-    logits = torch.tensor([[3.0, 2.0, 1.0, 0.0], [3.0, 2.0, 1.0, 0.0], [0.0, 0.0, 5.0, 0.0]])
-    shown = torch.tensor([[1, 0, 1, 0], [0, 1, 1, 1], [0, 0, 1, 0]], dtype=torch.bool)
-    # Of the two likeliest one is there, of the three likeliest two, and the likeliest is.
-    torch.testing.assert_close(accuracy(logits, shown), torch.tensor((1 / 2 + 2 / 3 + 1) / 3))
-
-
-def test_loss_of_a_step_by_hand():
-    module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), num_classes=4, locate_weight=2.0).eval()
-    with torch.no_grad():
-        module.read[2].weight.zero_()
-        said = module.read[2].bias.view(4, 3)
-        said.fill_(0.5)  # all in the middle
-        said[:, 0] = torch.tensor([1.0, 3.0, 0.0, 0.0]).log().nan_to_num(neginf=-1e9)  # 1/4, 3/4, 0, 0
-    shown = torch.tensor([[True, True, False, False]])
-    centre = torch.zeros(1, 4, 2)
-    centre[0, :2] = torch.tensor([[0.5, 0.8], [0.5, 0.46]])
-    scores = {}
-    module.log_dict = lambda values, **_: scores.update(values)
-    loss = module._step((torch.rand(1, 1, 24, 24), shown, centre), "val")
-    classes = -(torch.tensor(1 / 4).log() + torch.tensor(3 / 4).log()) / 2
-    places = (0 + (0.3 - 0.025) + 0 + 0.04**2 / (2 * 0.05)) / 4  # smooth L1 turns linear at 0.05
-    torch.testing.assert_close(loss, classes + 2 * places)
-    assert scores["val/acc"] == 1
-    torch.testing.assert_close(scores["val/distance"], torch.tensor(100 * (0.3 + 0.04) / 2))

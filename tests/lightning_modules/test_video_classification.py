@@ -4,9 +4,10 @@ from pytorch_lightning import Callback, LightningDataModule, Trainer
 from pytorch_lightning.cli import ReduceLROnPlateau
 from safetensors.torch import save_file
 from torch import nn
+from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from lightning_modules import VideoClassification
+from lightning_modules import DigitLoss, VideoClassification
 from lightning_modules.optimization import WarmupCosine
 from lightning_modules.pretrained_weights import load_weights
 from rstg_pyg.models import ClassifierHead, SmallCNN, VideoClassifier
@@ -220,6 +221,41 @@ def test_network_without_a_backbone(tmp_path):
         message = rf"Expected 'network' to have a 'backbone' where '{name}' is given \(got Sequential\)"
         with pytest.raises(ValueError, match=message):
             VideoClassification(plain, CLASSES, **{name: value})
+
+
+def test_loss_on_frames_is_added_to_that_of_the_classes(tmp_path):
+    torch.manual_seed(0)
+    centres = torch.rand(8, 2, 3, 2)
+    centres[:, :, 2] = torch.nan
+    videos, labels = torch.rand(8, 2, 1, 24, 24), torch.arange(8) % CLASSES
+    module = VideoClassification(network(), CLASSES, frame_loss=DigitLoss(channels=4, num_classes=3, weight=0.3)).eval()
+    logged = {}
+    module.log, module.log_dict = lambda name, value, **_: None, logged.update
+    loss = module.training_step((videos, centres, labels), 0)
+    features = module.network.backbone(videos)
+    frames, scores = module.frame_loss(features.flatten(end_dim=1), centres.flatten(end_dim=1))
+    torch.testing.assert_close(loss, F.cross_entropy(module.network(videos), labels) + frames)
+    assert logged == {f"train/frame_{name}": value for name, value in scores.items()}
+
+    before = module.frame_loss.read[2].weight.clone()
+    train = DataLoader(list(zip(videos, centres, labels, strict=True)), batch_size=4)
+    trainer = fit(module, tmp_path, train, loader())
+    assert not torch.equal(module.frame_loss.read[2].weight, before)
+    trainer.test(module, loader(), verbose=False)  # without centres
+    trainer.save_checkpoint(tmp_path / "module.ckpt")
+    frame_loss = DigitLoss(channels=4, num_classes=3, weight=0.3)
+    loaded = VideoClassification.load_from_checkpoint(
+        tmp_path / "module.ckpt", network=network(), frame_loss=frame_loss
+    )
+    torch.testing.assert_close(loaded.state_dict(), module.state_dict())
+
+
+def test_loss_on_frames_that_lacks_something(tmp_path):
+    with pytest.raises(ValueError, match=r"to be a VideoClassifier where 'frame_loss' is given \(got Sequential\)"):
+        VideoClassification(nn.Sequential(), CLASSES, frame_loss=DigitLoss(channels=4))
+    module = VideoClassification(network(), CLASSES, frame_loss=DigitLoss(channels=4))
+    with pytest.raises(ValueError, match=r"'frame_loss' looks for .* \(got video and label alone\): .*train_centres"):
+        fit(module, tmp_path)
 
 
 def test_backbone_is_read_from_a_checkpoint_of_ours(tmp_path):

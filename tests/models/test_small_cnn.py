@@ -32,11 +32,31 @@ def test_residual_blocks_are_the_identity_until_they_are_trained():
     torch.testing.assert_close(cnn(video).flatten(end_dim=1), expected)
 
 
+def test_coordinates_are_added_before_the_blocks():
+    plain, cnn = SmallCNN(widths=(4, 6), num_blocks=1), SmallCNN(widths=(4, 6), num_blocks=1, coordinates=True)
+    added = cnn.load_state_dict(plain.state_dict(), strict=False)
+    assert added.missing_keys == ["coordinates.conv.weight", "coordinates.conv.bias"]
+    assert not added.unexpected_keys
+    video = torch.rand(2, 3, 1, 8, 16)  # a map of two rows and four columns
+    torch.testing.assert_close(cnn(video), plain(video), rtol=0, atol=0)
+    row, column = torch.rand(6), torch.rand(6)
+    with torch.no_grad():
+        cnn.coordinates.conv.weight.copy_(torch.stack([row, column], dim=1)[..., None, None])
+    rows = torch.tensor([-0.5, 0.5]).view(2, 1)
+    columns = torch.tensor([-0.75, -0.25, 0.25, 0.75])
+    plane = row[:, None, None] * rows + column[:, None, None] * columns
+    features = SmallCNN(widths=(4, 6))
+    features.load_state_dict(plain.state_dict(), strict=False)
+    torch.testing.assert_close(cnn(video).flatten(end_dim=1), cnn.blocks(features(video).flatten(end_dim=1) + plane))
+
+
 def test_bad_arguments():
     with pytest.raises(ValueError, match=r"Expected 'widths' to hold .* at least one layer \(got \[\]\)"):
         SmallCNN(widths=[])
     with pytest.raises(ValueError, match=r"Expected 'num_blocks' to be non-negative \(got -1\)"):
         SmallCNN(num_blocks=-1)
+    with pytest.raises(ValueError, match=r"Expected 'num_blocks' to be positive, as 'coordinates' are .* \(got 0\)"):
+        SmallCNN(coordinates=True)
 
 
 def test_bad_videos():

@@ -1,0 +1,100 @@
+"""The loss of a backbone's features: do they tell which digits a frame shows, and where?"""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rstg_pyg import GridPyramid
+from rstg_pyg.nn.norm import NodeBatchNorm
+
+
+class DigitLoss(nn.Module):
+    """Reads the digits out of features, with a linear layer or an MLP, and says how far off that is.
+
+    What is read are the nodes of a :class:`~rstg_pyg.GridPyramid`, as their averages are all that the graph gets of the
+    features. The loss is the cross-entropy of the classes shown, all equally likely, and ``locate_weight`` times a
+    smooth L1 distance of the places.
+
+    Args:
+        channels: Channels C of the features.
+        num_classes: Number of classes.
+        locate_weight: Weight of the loss of the places; 0 leaves it out.
+        hidden_channels: Size of the hidden layers of an MLP that reads the nodes, two of them; None for a linear layer.
+            What an MLP finds, a graph can find too, and a CNN that need not lay it out for a linear layer keeps more.
+        weight: Weight of all of it beside another loss.
+
+    Raises:
+        ValueError: If a weight is negative or ``hidden_channels`` not positive.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        num_classes: int = 10,
+        locate_weight: float = 20.0,
+        hidden_channels: int | None = None,
+        weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        for name, value in (("locate_weight", locate_weight), ("weight", weight)):
+            if value < 0:
+                raise ValueError(f"Expected '{name}' to be at least 0 (got {value})")
+        if hidden_channels is not None and hidden_channels < 1:
+            raise ValueError(f"Expected 'hidden_channels' to be positive or None (got {hidden_channels})")
+        self.num_classes = num_classes
+        self.locate_weight = locate_weight
+        self.weight = weight
+        self.pyramid = GridPyramid()
+        sizes = [self.pyramid.num_nodes * channels, *([] if hidden_channels is None else [hidden_channels] * 2)]
+        self.read = nn.Sequential(
+            NodeBatchNorm(channels),
+            nn.Flatten(),
+            *(
+                layer
+                for before, after in pairwise(sizes)
+                for layer in (nn.Linear(before, after), nn.ReLU(inplace=True))
+            ),
+            nn.Linear(sizes[-1], 3 * num_classes),
+            nn.Unflatten(1, (num_classes, 3)),
+        )
+
+    def digits(self, features: Tensor) -> Tensor:
+        """Read features ``[B, C, h, w]``: ``[B, num_classes, 3]``, logit, row and column of each class."""
+        return self.read(self.pyramid.pool(features))
+
+    def forward(self, features: Tensor, centre: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of the features of frames.
+
+        Args:
+            features: ``[B, C, h, w]``.
+            centre: ``[B, num_classes, 2]``, row and column of each class's centre in shares of the frame's side, NaN
+                for those that a frame does not show.
+
+        Returns:
+            The loss, and scores: ``acc``, see :func:`accuracy`, and with ``locate_weight`` ``distance``, the mean
+            distance between a digit's centre and where it is said to be, in percent of the frame's side.
+        """
+        shown = ~centre.isnan().any(dim=-1)
+        logits, place = self.digits(features).float().split([1, 2], dim=-1)
+        logits = logits.squeeze(-1)
+        loss = F.cross_entropy(logits, shown.float() / shown.sum(dim=1, keepdim=True))
+        scores = {"acc": accuracy(logits.detach(), shown)}
+        if self.locate_weight > 0:
+            error = (place - centre)[shown]  # [digits, 2]
+            loss = loss + self.locate_weight * F.smooth_l1_loss(error, torch.zeros_like(error), beta=0.05)
+            scores["distance"] = 100 * error.detach().norm(dim=-1).mean()
+        return self.weight * loss, scores
+
+
+def accuracy(logits: Tensor, shown: Tensor) -> Tensor:
+    """Share of the classes shown that are among as many most likely ones, meaned over frames.
+
+    Args:
+        logits: ``[B, num_classes]``.
+        shown: ``[B, num_classes]`` bool, at least one in each frame.
+    """
+    number = shown.sum(dim=1, keepdim=True)
+    rank = logits.argsort(dim=1, descending=True).argsort(dim=1)
+    return ((shown & (rank < number)).sum(dim=1) / number[:, 0]).mean()
