@@ -88,7 +88,8 @@ class SyncMNISTDataModule(_DigitDataModule):
             :class:`~lightning_modules.DigitLoss`.
 
     Raises:
-        ValueError: If an argument is out of range. Files are read, and found missing or damaged, in :meth:`setup`.
+        ValueError: If an argument is out of range, or both `boxes` and `train_centres` are wanted. Files are read, and
+            found missing or damaged, in :meth:`setup`.
     """
 
     num_classes = pair_labels.NUM_CLASSES

@@ -70,12 +70,20 @@ class DigitLoss(nn.Module):
         Args:
             features: ``[B, C, h, w]``.
             centre: ``[B, num_classes, 2]``, row and column of each class's centre in shares of the frame's side, NaN
-                for those that a frame does not show.
+                for those that a frame does not show; every frame shows at least one.
 
         Returns:
             The loss, and scores: ``acc``, see :func:`accuracy`, and with ``locate_weight`` ``distance``, the mean
             distance between a digit's centre and where it is said to be, in percent of the frame's side.
+
+        Raises:
+            ValueError: If ``centre`` has the wrong shape.
         """
+        if list(centre.shape) != [len(features), self.num_classes, 2]:
+            raise ValueError(
+                f"Expected 'centre' to be of shape {[len(features), self.num_classes, 2]}, as there are "
+                f"{len(features)} frames of features (got {list(centre.shape)})"
+            )
         shown = ~centre.isnan().any(dim=-1)
         logits, place = self.digits(features).float().split([1, 2], dim=-1)
         logits = logits.squeeze(-1)

@@ -16,7 +16,7 @@ from lightning_modules.batch_checks import check_images, check_labels, check_los
 from lightning_modules.data_description import DATA_DESCRIPTION, check_class_names, describe_data, missing_attributes
 from lightning_modules.optimization import ScheduledModule
 from lightning_modules.pretrained_weights import NETWORK_PREFIXES, load_weights, read_weights
-from rstg_pyg.models import InflatedResNet, TorchvisionBackbone, VideoClassifier, load_pretrained
+from rstg_pyg.models import InflatedResNet, TorchvisionBackbone, load_pretrained
 from rstg_pyg.models.load_pretrained import BACKBONE_PREFIXES
 from rstg_pyg.models.state_comparison import state_differences
 
@@ -28,9 +28,8 @@ TRAIN_ACCURACY_WINDOW = 20  # batches
 class VideoClassification(ScheduledModule):
     """Cross-entropy training of a network on labelled videos.
 
-    Logs ``train/loss`` (with that of ``frame_loss``), ``train/acc`` (mean of the last 20 batches) and
-    ``{val,test}/{loss,acc,acc_top5}``; counts the confusion matrix of a test in ``test_confusion``. Those of training
-    are of the first process alone.
+    Logs ``train/loss``, ``train/acc`` (mean of the last 20 batches) and ``{val,test}/{loss,acc,acc_top5}``; counts the
+    confusion matrix of a test in ``test_confusion``. Those of training are of the first process alone.
 
     A test or prediction may see several views of a video: their logits are averaged. The scores of the first view
     alone, the centre one, are then logged beside, as ``test/center_view_{acc,acc_top5}``.
@@ -51,12 +50,12 @@ class VideoClassification(ScheduledModule):
         freeze_backbone: Whether ``network.backbone`` stays as it is.
         frame_loss: A loss on the backbone's features beside that of the classes, in training alone, such as
             :class:`~lightning_modules.DigitLoss`: features ``[B·T, C, h, w]`` and what a training batch then holds
-            between video and label, ``[B·T, ...]`` → loss and scores, which are logged as ``train/frame_{name}``. For a
-            :class:`rstg_pyg.models.VideoClassifier`.
+            between video and label, ``[B·T, ...]`` → loss and scores. They are logged as ``train/frame_loss`` and
+            ``train/frame_{name}``, of the batch alone.
 
     Raises:
-        ValueError: If ``backbone_weights`` or ``freeze_backbone`` is given for a network without ``backbone``, or
-            ``frame_loss`` for one that is not a :class:`rstg_pyg.models.VideoClassifier`.
+        ValueError: If ``backbone_weights``, ``freeze_backbone`` or ``frame_loss`` is given for a network without
+            ``backbone``, or ``frame_loss`` for a frozen one.
     """
 
     def __init__(
@@ -74,15 +73,14 @@ class VideoClassification(ScheduledModule):
         for name, wants_backbone in (
             ("backbone_weights", backbone_weights is not None),
             ("freeze_backbone", freeze_backbone),
+            ("frame_loss", frame_loss is not None),
         ):
             if wants_backbone and not hasattr(network, "backbone"):
                 raise ValueError(
                     f"Expected 'network' to have a 'backbone' where '{name}' is given (got {type(network).__name__})"
                 )
-        if frame_loss is not None and not isinstance(network, VideoClassifier):
-            raise ValueError(
-                f"Expected 'network' to be a VideoClassifier where 'frame_loss' is given (got {type(network).__name__})"
-            )
+        if frame_loss is not None and freeze_backbone:
+            raise ValueError("Expected 'freeze_backbone' to be False where 'frame_loss' is to train it (got True)")
         # The CLI gives the plain configuration of what is injected; objects given in Python are not to be pickled.
         injected = [] if _given_hyperparameters.get() else ["network", "optimizer", "scheduler", "frame_loss"]
         self.save_hyperparameters(ignore=injected)
@@ -164,10 +162,15 @@ class VideoClassification(ScheduledModule):
         video, *boxes, label = batch
         many_views = video.dim() == 6 and not boxes and (self.trainer.testing or self.trainer.predicting)
         check_images(video, name="video", shape=f"[B, {'V, ' if many_views else ''}T, channels, H, W]")
-        if self.frame_loss is not None and self.trainer.training and not boxes:
+        if self.trainer.training and self.frame_loss is not None and not boxes:
             raise ValueError(
                 "Expected training batches to hold what 'frame_loss' looks for between video and label (got video and "
                 "label alone): for DigitLoss set `--data.train_centres true`"
+            )
+        if boxes and (not self.trainer.training or self.frame_loss is None) and boxes[0].size(-1) != 4:
+            raise ValueError(
+                "Expected 'boxes' to be of shape [B, T, n, 4] where no 'frame_loss' looks at what is between video and "
+                f"label (got {list(boxes[0].shape)})"
             )
         if not self.trainer.predicting:  # what is to be predicted may have no label
             check_labels(label, self.num_classes)
@@ -189,17 +192,19 @@ class VideoClassification(ScheduledModule):
         video, *places, label = batch
         if self.frame_loss is None:
             logits = self(video, *places)
-            loss = F.cross_entropy(logits, label)
+            loss = total = F.cross_entropy(logits, label)
         else:
-            features = self.network.backbone(to_unit_range(video))
-            logits = self.network.head(self.network.graph(features))
-            frame_loss, scores = self.frame_loss(*(field.flatten(end_dim=1) for field in (features, *places)))
-            loss = F.cross_entropy(logits, label) + frame_loss
-            self.log_dict({f"train/frame_{name}": value for name, value in scores.items()})
+            features: list[Tensor] = []
+            with self.network.backbone.register_forward_hook(lambda module, args, output: features.append(output)):
+                logits = self(video)
+            frame_loss, scores = self.frame_loss(*(field.flatten(end_dim=1) for field in (*features, *places)))
+            loss = F.cross_entropy(logits, label)
+            total = loss + frame_loss
+            self.log_dict({f"train/frame_{name}": value for name, value in {"loss": frame_loss, **scores}.items()})
         self.train_accuracies.append((logits.argmax(dim=-1) == label).float().mean())
         self.log("train/loss", loss, prog_bar=True)
         self.log("train/acc", torch.stack(list(self.train_accuracies)).mean(), prog_bar=True)
-        return loss
+        return total
 
     def on_before_backward(self, loss: Tensor) -> None:
         """Stop at a loss that is no number."""

@@ -52,6 +52,22 @@ def test_curriculum_is_for_training_only():
     assert other.eval_settings == {"num_digits": 5, "max_move": 10, "no_pair": 1.0}
 
 
+def test_centres_are_for_training_only():
+    data = SyncMNISTDataModule(**SMALL, train_centres=True)
+    data.setup("fit")
+    data.setup("test")
+    video, centres, label = next(iter(data.train_dataloader()))
+    plain = SyncMNISTDataModule(**SMALL)
+    plain.setup("fit")
+    for field, same in zip((video, label), next(iter(plain.train_dataloader())), strict=True):
+        assert torch.equal(field, same)
+    dataset = data._datasets["train"]
+    torch.testing.assert_close(centres, dataset.centres(dataset.paths(range(4))), equal_nan=True)
+    assert [len(next(iter(loader))) for loader in (data.val_dataloader(), data.test_dataloader())] == [2, 2]
+    with pytest.raises(ValueError, match=r"Expected 'train_centres' to be False beside boxes=True \(got True\)"):
+        SyncMNISTDataModule(boxes=True, train_centres=True)
+
+
 def test_test_paths(fake_mnist_root, tmp_path):
     import numpy as np
 

@@ -63,3 +63,9 @@ def test_accuracy_counts_the_digits_that_are_there():
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         DigitLoss(channels=4, **arguments)
+
+
+def test_centres_of_other_frames_than_the_features():
+    message = r"Expected 'centre' to be of shape \[6, 3, 2\], as there are 6 .* \(got \[8, 3, 2\]\)"
+    with pytest.raises(ValueError, match=message):
+        DigitLoss(channels=4, num_classes=3)(torch.rand(6, 4, 3, 3), torch.rand(8, 3, 2))

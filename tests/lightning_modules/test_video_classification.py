@@ -223,39 +223,62 @@ def test_network_without_a_backbone(tmp_path):
             VideoClassification(plain, CLASSES, **{name: value})
 
 
-def test_loss_on_frames_is_added_to_that_of_the_classes(tmp_path):
-    torch.manual_seed(0)
+def videos_with_centres():
     centres = torch.rand(8, 2, 3, 2)
     centres[:, :, 2] = torch.nan
-    videos, labels = torch.rand(8, 2, 1, 24, 24), torch.arange(8) % CLASSES
+    return torch.rand(8, 2, 1, 24, 24), centres, torch.arange(8) % CLASSES
+
+
+def test_loss_on_frames_is_added_to_that_of_the_classes():
+    torch.manual_seed(0)
+    videos, centres, labels = videos_with_centres()
     module = VideoClassification(network(), CLASSES, frame_loss=DigitLoss(channels=4, num_classes=3, weight=0.3)).eval()
     logged = {}
-    module.log, module.log_dict = lambda name, value, **_: None, logged.update
-    loss = module.training_step((videos, centres, labels), 0)
-    features = module.network.backbone(videos)
-    frames, scores = module.frame_loss(features.flatten(end_dim=1), centres.flatten(end_dim=1))
-    torch.testing.assert_close(loss, F.cross_entropy(module.network(videos), labels) + frames)
-    assert logged == {f"train/frame_{name}": value for name, value in scores.items()}
+    module.log, module.log_dict = lambda name, value, **_: logged.update({name: value}), logged.update
+    total = module.training_step((videos, centres, labels), 0)
+    loss = F.cross_entropy(module.network(videos), labels)
+    features = module.network.backbone(videos).flatten(end_dim=1)
+    frame_loss, scores = module.frame_loss(features, centres.flatten(end_dim=1))
+    torch.testing.assert_close(total, loss + frame_loss)
+    expected = {"train/loss": loss, "train/frame_loss": frame_loss}
+    expected |= {f"train/frame_{name}": value for name, value in scores.items()}
+    torch.testing.assert_close({name: logged[name] for name in expected}, expected)
+    assert not module.network.backbone._forward_hooks
 
-    before = module.frame_loss.read[2].weight.clone()
-    train = DataLoader(list(zip(videos, centres, labels, strict=True)), batch_size=4)
+
+def test_fit_with_a_loss_on_frames(tmp_path):
+    torch.manual_seed(0)
+    loss, sgd = DigitLoss(channels=4, num_classes=3), lambda parameters: torch.optim.SGD(parameters, lr=0.1)
+    module = VideoClassification(network(), CLASSES, frame_loss=loss, optimizer=sgd)
+    nn.init.zeros_(module.network.head[-1].weight)  # so the classes' loss gives the backbone no gradient at first
+    before = module.network.backbone.convs[0].weight.clone()
+    train = DataLoader(list(zip(*videos_with_centres(), strict=True)), batch_size=8)
     trainer = fit(module, tmp_path, train, loader())
-    assert not torch.equal(module.frame_loss.read[2].weight, before)
+    assert not torch.equal(module.network.backbone.convs[0].weight, before)
+    assert module.frame_loss.read[0].running_mean.abs().max() > 0
+    names = {f"train/frame_{name}" for name in ("loss", "acc", "distance")}
+    assert {name for name in trainer.callback_metrics if "frame" in name} == names
     trainer.test(module, loader(), verbose=False)  # without centres
     trainer.save_checkpoint(tmp_path / "module.ckpt")
-    frame_loss = DigitLoss(channels=4, num_classes=3, weight=0.3)
     loaded = VideoClassification.load_from_checkpoint(
-        tmp_path / "module.ckpt", network=network(), frame_loss=frame_loss
+        tmp_path / "module.ckpt", network=network(), frame_loss=DigitLoss(channels=4, num_classes=3)
     )
     torch.testing.assert_close(loaded.state_dict(), module.state_dict())
 
 
 def test_loss_on_frames_that_lacks_something(tmp_path):
-    with pytest.raises(ValueError, match=r"to be a VideoClassifier where 'frame_loss' is given \(got Sequential\)"):
-        VideoClassification(nn.Sequential(), CLASSES, frame_loss=DigitLoss(channels=4))
-    module = VideoClassification(network(), CLASSES, frame_loss=DigitLoss(channels=4))
+    loss = DigitLoss(channels=4, num_classes=3)
+    with pytest.raises(ValueError, match=r"to have a 'backbone' where 'frame_loss' is given \(got Sequential\)"):
+        VideoClassification(nn.Sequential(), CLASSES, frame_loss=loss)
+    with pytest.raises(
+        ValueError, match=r"'freeze_backbone' to be False where 'frame_loss' is to train it \(got True\)"
+    ):
+        VideoClassification(network(), CLASSES, frame_loss=loss, freeze_backbone=True)
     with pytest.raises(ValueError, match=r"'frame_loss' looks for .* \(got video and label alone\): .*train_centres"):
-        fit(module, tmp_path)
+        fit(VideoClassification(network(), CLASSES, frame_loss=loss), tmp_path)
+    train = DataLoader(list(zip(*videos_with_centres(), strict=True)), batch_size=4)
+    with pytest.raises(ValueError, match=r"'boxes' to be of shape \[B, T, n, 4\] .* \(got \[4, 2, 3, 2\]\)"):
+        fit(VideoClassification(network(), CLASSES), tmp_path, train)
 
 
 def test_backbone_is_read_from_a_checkpoint_of_ours(tmp_path):
