@@ -11,6 +11,7 @@ from data.video.scenes import SceneSet, write_v1
 from lightning_modules import DigitPretraining, VideoClassification
 from lightning_modules.optimization import WarmupCosine
 from lightning_modules.pretrained_weights import load_weights
+from lightning_modules.trained_classifier import load_trained
 from rstg_pyg import VideoClassifier
 from rstg_pyg.models import GlobalAveragePool, InflatedResNet, NonLocalBlock, PooledRSTGToVec, SmallCNN, SmallI3D
 from rstg_pyg.models.load_pretrained import BACKBONE_PREFIXES
@@ -38,8 +39,9 @@ SHIPPED = {
     "3_five_digits": None,
     "4_five_digits_longer": None,
     "5_five_digits_new_cnn": None,
-    "6_five_digits_together": "rstg-5syncmnist",
-    "7_three_digits_again": "rstg-3syncmnist",
+    "6_five_digits_together": None,
+    "7_five_digits_and_places": "rstg-5syncmnist",
+    "8_three_digits_again": "rstg-3syncmnist",
 }
 # Inflation, non-local blocks, places of the graph inside, what reads the features.
 SCENES = {
@@ -100,10 +102,11 @@ def test_training_of_the_shipped_models(cli, configs, tmp_path, training):
     assert run.trainer.max_epochs * data.epoch_items == data.hparams.train_videos
     assert data.eval_settings == {"num_digits": 5 if "five" in training else 3, "max_move": 10, "no_pair": 0.0109}
     assert (data.test_paths is not None) == ("five" in training)
-    frozen = training in ("1_narrowing", "5_five_digits_new_cnn", "7_three_digits_again")
+    frozen = training in ("1_narrowing", "5_five_digits_new_cnn", "8_three_digits_again")
     assert all(p.requires_grad != frozen for p in module.network.backbone.parameters())
     assert (module.backbone_weights is not None) == (training in ("1_narrowing", "5_five_digits_new_cnn"))
     assert (module.network_weights is None) == (training == "1_narrowing")
+    assert (module.frame_loss is not None) == data.train_centres == ("places" in training)
     if SHIPPED[training]:
         weights = VideoClassifier.from_pretrained(SHIPPED[training]).state_dict()
         assert not state_differences(module.network.state_dict(), weights)
@@ -167,6 +170,18 @@ def test_boxes_are_trained_tested_and_predicted(cli, configs, tmp_path):
     assert 0 <= run.trainer.callback_metrics["test/acc"] <= 1
     cli("predict", *arguments, "--ckpt_path", "last")
     assert (tmp_path / "run/predict/predictions.npz").is_file()
+
+
+def test_run_with_a_loss_on_frames_is_tested_without_it(cli, configs, tmp_path):
+    files = (configs / "syncmnist/cpu.yaml", Path(__file__).parent / "tiny.yaml")
+    arguments = [argument for file in files for argument in ("--config", file)] + ["--run_dir", tmp_path / "run"]
+    loss = ["--model.frame_loss", "lightning_modules.DigitLoss", "--model.frame_loss.channels", 8]
+    run = cli("fit", *arguments, *loss, "--data.train_centres", "true", "--trainer.limit_train_batches", 2)
+    assert run.trainer.callback_metrics["train/frame_distance"] > 0
+    run = cli("test", *arguments, "--ckpt_path", "last")
+    assert 0 <= run.trainer.callback_metrics["test/acc"] <= 1
+    trained = load_trained(tmp_path / "run/checkpoints/last.ckpt").state_dict()
+    torch.testing.assert_close(trained, run.model.network.state_dict())
 
 
 def test_i3d_is_as_large_as_the_graph(cli, configs, tmp_path):
