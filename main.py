@@ -2,6 +2,7 @@
 
 python main.py {fit,validate,test,predict} --config FILE [--config FILE ...] [--argument value ...]
 python main.py save-pretrained --ckpt_path FILE --folder FOLDER [--card FILE]
+python main.py widen --ckpt_path FILE --folder FOLDER
 python main.py export --ckpt_path FILE --part {clip,step} --format {exported_program,onnx,aot_inductor} --out FILE
 python main.py stream --ckpt_path FILE --source VIDEO [--out FILE] [--csv FILE] [--when_late {block,drop}]
 python main.py check-data --config FILE [--num_workers N]
@@ -16,6 +17,7 @@ python main.py check-data --config FILE [--num_workers N]
   --print_config           show every argument and its value, and stop
 
   save-pretrained  write a checkpoint's network as a folder that VideoClassifier.from_pretrained reads
+  widen            write a checkpoint's network with twice the node channels, computing the same, to go on from
   export           write a checkpoint's network, or its step from frame to frame, for programs without this package
   stream           classify a video file, a folder of frames, a camera or a network stream, frame by frame
   check-data       decode every video of a data set once, and report all that cannot be used
@@ -30,7 +32,7 @@ from importlib import import_module
 
 LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
 # Each is a function of this name in a file of this name in lightning_modules/commands.
-COMMANDS = ("save-pretrained", "export", "stream", "check-data")
+COMMANDS = ("save-pretrained", "widen", "export", "stream", "check-data")
 
 
 def main() -> None:
