@@ -15,7 +15,8 @@ def widen(classifier: VideoClassifier, seed: int = 0) -> VideoClassifier:
     r"""The same function with twice the node channels D (Chen, Goodfellow and Shlens 2016, "Net2Net").
 
     Every channel of nodes, messages and memories is there twice. What a layer took from it, it takes in two shares from
-    the two, drawn between 0.2 and 0.8 for each weight, so that the copies learn different things.
+    the two, drawn between 0.2 and 0.8 for each weight, so that the copies learn different things. The graph then begins
+    with a linear layer, also where it had none.
 
     Args:
         classifier: An :class:`~rstg_pyg.nn.RSTGToVec` and a :class:`ClassifierHead` behind any backbone, made by
@@ -23,25 +24,27 @@ def widen(classifier: VideoClassifier, seed: int = 0) -> VideoClassifier:
         seed: Seed of the shares.
 
     Returns:
-        The wider classifier, in eval mode on the CPU; :math:`2D` channels come from the backbone's by a linear layer.
+        The wider classifier, in eval mode on the CPU; every parameter takes gradients.
 
     Raises:
-        ValueError: If the classifier is of other parts, has no config, or its graph would lose the linear layer that
-            it begins with, as the backbone has :math:`2D` channels.
+        ValueError: If the classifier is of other parts, has no config, its graph was to derive its channels from an
+            input, or the features have :math:`2D` channels, with which a graph begins without the linear layer.
     """
     graph, head = classifier.graph, classifier.head
     if type(graph) is not RSTGToVec or type(head) is not ClassifierHead:
         raise ValueError(
             "Expected 'classifier' to hold an RSTGToVec and a ClassifierHead "
-            f"(got a {type(graph).__name__} and a {type(head).__name__})"
+            f"(got {type(graph).__name__} and {type(head).__name__})"
         )
     if classifier.config is None:
         raise ValueError("Expected 'classifier' to be made by 'from_config' (got one made of Python objects)")
     channels = graph.rstg.hidden_channels
+    if graph.rstg.in_channels == -1:
+        raise ValueError("Expected 'classifier' to have a graph that was told its 'channels' (got -1)")
     if graph.rstg.in_channels == 2 * channels:
         raise ValueError(
-            f"Expected 'classifier' to have a backbone of other than {2 * channels} channels, twice those of its nodes "
-            "(got as many)"
+            "Expected 'classifier' to have other than half as many node channels as features have channels, as a graph "
+            f"with as many begins without a linear layer (got {channels} and {graph.rstg.in_channels})"
         )
     config = copy.deepcopy(classifier.config)
     network = config["network"]["init_args"]
@@ -60,17 +63,21 @@ def widen(classifier: VideoClassifier, seed: int = 0) -> VideoClassifier:
 
 def _widen_graph(rstg: RSTG, generator: Generator) -> dict[str, Tensor]:
     channels = rstg.hidden_channels
-    scores = rstg.space is not None and rstg.space.attention == "additive"  # one for each node: not doubled
+    attention = None if rstg.space is None else rstg.space.attention
     state = {}
     for name, value in rstg.state_dict().items():
         value = value.cpu()
         if value.dim() == 2 and not name.startswith(("lin_in.", "space.lin_pos.")):
             value = _share(value, channels, generator)
-        if value.dim() > 0 and not (scores and name.startswith("space.att_")):
+        if (
+            name == "space.att_source.weight" and attention == "dot"
+        ):  # two keys that sum to the one, for two equal queries
+            value = _share(value.T, channels, generator).T
+            if rstg.space is not None and rstg.space.normalize:  # over sqrt(2D)
+                value = value * 2**0.5
+        elif value.dim() > 0 and not (name.startswith("space.att_") and attention == "additive"):  # one score a node
             value = _double(value, channels)
         state[name] = value
-    if rstg.space is not None and rstg.space.attention == "dot":
-        state["space.att_source.weight"] *= 2**-0.5 if rstg.space.normalize else 0.5  # products of 2D, over sqrt(2D)
     if isinstance(rstg.lin_in, nn.Identity):
         state["lin_in.weight"] = _double(torch.eye(channels), channels)
         state["lin_in.bias"] = torch.zeros(2 * channels)
@@ -97,6 +104,6 @@ def _share(weight: Tensor, channels: int, generator: Generator) -> Tensor:
     """Every group of ``channels`` columns as two that sum to it: columns are what a layer takes."""
     parts = []
     for columns in weight.split(channels, dim=1):
-        more = 0.6 * (torch.rand(columns.shape, generator=generator) - 0.5)
-        parts += [columns * (0.5 + more), columns * (0.5 - more)]
+        offset = 0.6 * (torch.rand(columns.shape, generator=generator) - 0.5)
+        parts += [columns * (0.5 + offset), columns * (0.5 - offset)]
     return torch.cat(parts, dim=1)
