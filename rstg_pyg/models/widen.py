@@ -67,17 +67,17 @@ def _widen_graph(rstg: RSTG, generator: Generator) -> dict[str, Tensor]:
     state = {}
     for name, value in rstg.state_dict().items():
         value = value.cpu()
+        one_score = attention == "additive" and name.startswith("space.att_")
         if value.dim() == 2 and not name.startswith(("lin_in.", "space.lin_pos.")):
             value = _share(value, channels, generator)
-        if (
-            name == "space.att_source.weight" and attention == "dot"
-        ):  # two keys that sum to the one, for two equal queries
+        if attention == "dot" and name == "space.att_source.weight":
+            # Two keys that sum to the one, for two equal queries.
             value = _share(value.T, channels, generator).T
-            if rstg.space is not None and rstg.space.normalize:  # over sqrt(2D)
-                value = value * 2**0.5
-        elif value.dim() > 0 and not (name.startswith("space.att_") and attention == "additive"):  # one score a node
+        elif value.dim() > 0 and not one_score:
             value = _double(value, channels)
         state[name] = value
+    if rstg.space is not None and attention == "dot" and rstg.space.normalize:
+        state["space.att_source.weight"] *= 2**0.5  # the scores are divided by the root of 2D now
     if isinstance(rstg.lin_in, nn.Identity):
         state["lin_in.weight"] = _double(torch.eye(channels), channels)
         state["lin_in.bias"] = torch.zeros(2 * channels)
