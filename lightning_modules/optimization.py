@@ -1,12 +1,89 @@
 """Optimisers and learning-rate schedules, injected as callables and handed to the Trainer."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
-from torch.optim import Optimizer
+from torch import Tensor
+from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.optimizer import ParamsT
+
+
+class MuonAdamW(Optimizer):
+    r"""Muon for weights, AdamW for biases, norms and whatever else is no matrix.
+
+    A weight moves by the orthogonal matrix nearest to its averaged gradient, so that it learns in all directions alike
+    (Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"), times
+    :math:`0.2 \sqrt{\max(rows, columns)}`: about as far as AdamW would move it, which makes their learning rates
+    comparable (Liu et al. 2025, "Muon is scalable for LLM training"). This is :class:`torch.optim.Muon` with
+    ``adjust_lr_fn="match_rms_adamw"``, but for more than matrices: the kernels of a convolution count as one, a row for
+    each output channel.
+
+    Args:
+        params: Parameters, or groups of them as for :class:`torch.optim.AdamW`.
+        lr: Learning rate.
+        weight_decay: What a step takes off every parameter, as a share of it and of the learning rate.
+        momentum: Share of the old in the average of the gradients of weights.
+
+    Raises:
+        ValueError: If ``momentum`` is not in [0, 1), or AdamW refuses the others.
+    """
+
+    def __init__(self, params: ParamsT, lr: float = 1e-3, weight_decay: float = 0.01, momentum: float = 0.95) -> None:
+        if not 0 <= momentum < 1:
+            raise ValueError(f"Expected 'momentum' to be in [0, 1) (got {momentum})")
+        rest = AdamW(params, lr=lr, weight_decay=weight_decay)
+        super().__init__(rest.param_groups, {**rest.defaults, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """Take a step; a parameter without gradient stays as it is."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        rest = []
+        for group in self.param_groups:
+            rest.append({**group, "params": []})
+            for param in group["params"]:
+                if param.dim() < 2 or min(param.flatten(start_dim=1).shape) < 2:
+                    rest[-1]["params"].append(param)
+                elif param.grad is not None:
+                    self._step_weight(param, param.grad, **group)
+        adamw = AdamW(rest)
+        adamw.state = self.state
+        adamw.step()
+        return loss
+
+    def _step_weight(
+        self, weight: Tensor, grad: Tensor, *, lr: float, weight_decay: float, momentum: float, **others: Any
+    ) -> None:
+        state = self.state[weight]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(weight)
+        average = state["momentum_buffer"].lerp_(grad, 1 - momentum)
+        ahead = grad.lerp(average, momentum).flatten(start_dim=1)  # Nesterov
+        weight.mul_(1 - lr * weight_decay)
+        weight.add_(_orthogonalize(ahead).view_as(weight), alpha=-lr * 0.2 * math.sqrt(max(ahead.shape)))
+
+
+def _orthogonalize(matrix: Tensor) -> Tensor:
+    """U Vᵀ of a matrix U S Vᵀ, with singular values between about 0.7 and 1.2 instead of 1.
+
+    Five steps of a Newton-Schulz iteration in bfloat16, with the coefficients of Jordan et al. 2024.
+    """
+    wide = matrix.bfloat16()
+    if tall := matrix.size(0) > matrix.size(1):
+        wide = wide.T
+    wide = wide / wide.norm().clamp(min=1e-7)
+    for _ in range(5):
+        gram = wide @ wide.T
+        wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), wide, beta=3.4445)
+    return wide.T if tall else wide
 
 
 class WarmupCosine(LRScheduler):

@@ -6,10 +6,11 @@ import yaml
 from pytorch_lightning.cli import ReduceLROnPlateau
 from safetensors.torch import save_file
 from torch import nn
+from torch.optim import AdamW
 
 from data.video.scenes import SceneSet, write_v1
 from lightning_modules import DigitPretraining, VideoClassification
-from lightning_modules.optimization import WarmupCosine
+from lightning_modules.optimization import MuonAdamW, WarmupCosine
 from lightning_modules.pretrained_weights import load_weights
 from lightning_modules.trained_classifier import load_trained
 from rstg_pyg import VideoClassifier
@@ -41,8 +42,9 @@ SHIPPED = {
     "5_five_digits_new_cnn": None,
     "6_five_digits_together": None,
     "7_five_digits_and_places": None,
-    "8_five_digits_wide": "rstg-5syncmnist",
-    "9_three_digits_again": "rstg-3syncmnist",
+    "8_five_digits_wide": None,
+    "9_five_digits_deeper": "rstg-5syncmnist",
+    "10_three_digits_again": "rstg-3syncmnist",
 }
 # Inflation, non-local blocks, places of the graph inside, what reads the features.
 SCENES = {
@@ -103,12 +105,14 @@ def test_training_of_the_shipped_models(cli, configs, tmp_path, training):
     assert run.trainer.max_epochs * data.epoch_items == data.hparams.train_videos
     assert data.eval_settings == {"num_digits": 5 if "five" in training else 3, "max_move": 10, "no_pair": 0.0109}
     assert (data.test_paths is not None) == ("five" in training)
-    frozen = training in ("1_narrowing", "5_five_digits_new_cnn", "9_three_digits_again")
+    frozen = training in ("1_narrowing", "5_five_digits_new_cnn")
     assert all(p.requires_grad != frozen for p in module.network.backbone.parameters())
     assert (module.backbone_weights is not None) == (training in ("1_narrowing", "5_five_digits_new_cnn"))
     assert (module.network_weights is None) == (training == "1_narrowing")
-    told_places = training in ("7_five_digits_and_places", "8_five_digits_wide")
+    told_places = int(training.split("_")[0]) >= 7
     assert (module.frame_loss is not None) == data.train_centres == told_places
+    muon = int(training.split("_")[0]) >= 9
+    assert isinstance(module.configure_optimizers()["optimizer"], MuonAdamW if muon else AdamW)
     if SHIPPED[training]:
         weights = VideoClassifier.from_pretrained(SHIPPED[training]).state_dict()
         assert not state_differences(module.network.state_dict(), weights)

@@ -1,0 +1,107 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_modules.optimization import MuonAdamW
+
+RATES = {"lr": 0.03, "weight_decay": 0.1}
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 9), nn.LayerNorm(9), nn.Linear(9, 4), nn.Linear(4, 1))
+
+
+def train(network, *optimizers, seed=1, steps=5):
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        network.zero_grad()
+        network(torch.randn(8, 6, generator=generator)).square().mean().backward()
+        for optimizer in optimizers:
+            optimizer.step()
+
+
+def test_matrices_and_the_rest_move_as_with_the_optimisers_of_torch(network):
+    expected = copy.deepcopy(network)
+    matrices = [expected[0].weight, expected[2].weight]  # the last has one row alone
+    others = [expected[0].bias, *expected[1].parameters(), expected[2].bias, *expected[3].parameters()]
+    muon = torch.optim.Muon(matrices, momentum=0.9, adjust_lr_fn="match_rms_adamw", **RATES)
+    train(expected, muon, torch.optim.AdamW(others, **RATES))
+    train(network, MuonAdamW(network.parameters(), momentum=0.9, **RATES))
+    for name, parameter in network.named_parameters():
+        torch.testing.assert_close(parameter, expected.get_parameter(name), msg=name)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_kernels_of_a_convolution_move_as_a_matrix_of_a_row_for_each_output_channel(memory_format):
+    torch.manual_seed(0)
+    kernels = nn.Parameter(torch.randn(8, 3, 3, 3).to(memory_format=memory_format))
+    matrix = nn.Parameter(kernels.detach().flatten(start_dim=1).clone())
+    optimizers = [MuonAdamW([kernels], **RATES), torch.optim.Muon([matrix], adjust_lr_fn="match_rms_adamw", **RATES)]
+    for _ in range(3):
+        kernels.grad = torch.randn(8, 3, 3, 3)
+        matrix.grad = kernels.grad.flatten(start_dim=1)
+        for optimizer in optimizers:
+            optimizer.step()
+    torch.testing.assert_close(kernels.flatten(start_dim=1), matrix)
+
+
+def test_a_weight_moves_by_the_orthogonal_matrix_nearest_to_its_gradient():
+    torch.manual_seed(0)
+    weight = nn.Parameter(torch.zeros(4, 9))
+    left, _, right = torch.linalg.svd(torch.randn(4, 9), full_matrices=False)
+    weight.grad = left @ torch.tensor([1.0, 2.0, 3.0, 4.0]).diag() @ right
+    MuonAdamW([weight], lr=1.0).step()
+    # Were the iteration exact, the singular values would be 1, times 0.2 √9.
+    singular = left.T @ weight.detach() @ right.T / -0.6
+    assert (singular - singular.diagonal().diag()).abs().max() < 0.02
+    assert singular.diagonal().min() > 0.6
+    assert singular.diagonal().max() < 1.3
+
+
+def test_goes_on_from_its_state(network):
+    optimizer = MuonAdamW(network.parameters(), **RATES)
+    train(network, optimizer)
+    resumed = copy.deepcopy(network)
+    state = copy.deepcopy(optimizer.state_dict())
+    train(network, optimizer, seed=2)
+    again = MuonAdamW(resumed.parameters(), lr=9.0)
+    again.load_state_dict(state)
+    train(resumed, again, seed=2)
+    for name, parameter in network.named_parameters():
+        assert torch.equal(parameter, resumed.get_parameter(name)), name
+
+
+def test_leaves_what_has_no_gradient(network):
+    optimizer = MuonAdamW(network.parameters(), **RATES)
+    before = copy.deepcopy(network.state_dict())
+    network[2](torch.randn(8, 9)).mean().backward()
+    optimizer.step()
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"2.weight", "2.bias"}
+
+
+def test_closure(network):
+    optimizer = MuonAdamW(network.parameters(), **RATES)
+    assert optimizer.step(lambda: network(torch.ones(1, 6)).sum().backward() or 4.0) == 4.0
+    assert optimizer.state[network[0].weight]["momentum_buffer"].abs().sum() > 0
+
+
+def test_groups_have_rates_of_their_own(network):
+    optimizer = MuonAdamW([{"params": network[0].parameters(), "lr": 0.0, "momentum": 0.5}], lr=1.0)
+    optimizer.add_param_group({"params": network[2].parameters()})
+    before = copy.deepcopy(network.state_dict())
+    train(network, optimizer, steps=1)
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"2.weight", "2.bias"}
+    assert [group["momentum"] for group in optimizer.param_groups] == [0.5, 0.95]
+
+
+def test_errors(network):
+    with pytest.raises(ValueError, match="Expected 'momentum' to be in \\[0, 1\\) \\(got 1\\)"):
+        MuonAdamW(network.parameters(), momentum=1)
+    with pytest.raises(ValueError, match="empty parameter list"):
+        MuonAdamW([])
