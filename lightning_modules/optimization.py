@@ -19,12 +19,13 @@ class MuonAdamW(Optimizer):
     A weight moves by the orthogonal matrix nearest to its averaged gradient, so that it learns in all directions alike
     (Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"), times
     :math:`0.2 \sqrt{\max(rows, columns)}`: about as far as AdamW would move it, which makes their learning rates
-    comparable (Liu et al. 2025, "Muon is scalable for LLM training"). This is :class:`torch.optim.Muon` with
-    ``adjust_lr_fn="match_rms_adamw"``, but for more than matrices: the kernels of a convolution count as one, a row for
-    each output channel.
+    comparable (Liu et al. 2025, "Muon is scalable for LLM training"). That is :class:`torch.optim.Muon` with
+    ``adjust_lr_fn="match_rms_adamw"``, computed in float32. Every real parameter of two dimensions or more is a weight,
+    those behind the first flattened into columns (the kernels of a convolution: a row for each output channel), unless
+    it has one row or one column alone. Embeddings, which are no weights, are better given to AdamW.
 
     Args:
-        params: Parameters, or groups of them as for :class:`torch.optim.AdamW`.
+        params: Parameters, or groups of them, which may have an ``lr``, ``weight_decay`` and ``momentum`` of their own.
         lr: Learning rate.
         weight_decay: What a step takes off every parameter, as a share of it and of the learning rate.
         momentum: Share of the old in the average of the gradients of weights.
@@ -36,47 +37,68 @@ class MuonAdamW(Optimizer):
     def __init__(self, params: ParamsT, lr: float = 1e-3, weight_decay: float = 0.01, momentum: float = 0.95) -> None:
         if not 0 <= momentum < 1:
             raise ValueError(f"Expected 'momentum' to be in [0, 1) (got {momentum})")
-        rest = AdamW(params, lr=lr, weight_decay=weight_decay)
-        super().__init__(rest.param_groups, {**rest.defaults, "momentum": momentum})
+        adamw = AdamW(params, lr=lr, weight_decay=weight_decay)
+        super().__init__(adamw.param_groups, {**adamw.defaults, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """Take a step; a parameter without gradient stays as it is."""
+        """Take a step; a parameter without gradient stays as it is.
+
+        Raises:
+            ValueError: If the gradient of a weight is sparse.
+        """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        rest = []
+        groups = []
         for group in self.param_groups:
-            rest.append({**group, "params": []})
             for param in group["params"]:
-                if param.dim() < 2 or min(param.flatten(start_dim=1).shape) < 2:
-                    rest[-1]["params"].append(param)
-                elif param.grad is not None:
-                    self._step_weight(param, param.grad, **group)
-        adamw = AdamW(rest)
+                if param.grad is not None and _is_weight(param):
+                    self._step_weight(param, param.grad, group)
+            groups.append({**group, "params": [param for param in group["params"] if not _is_weight(param)]})
+        adamw = AdamW(groups)  # anew, as schedules change our groups and a resumed fit replaces them
         adamw.state = self.state
         adamw.step()
         return loss
 
-    def _step_weight(
-        self, weight: Tensor, grad: Tensor, *, lr: float, weight_decay: float, momentum: float, **others: Any
-    ) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            ValueError: If it is that of another optimiser.
+        """
+        if any("momentum" not in group for group in state_dict["param_groups"]):
+            raise ValueError("Expected 'state_dict' to be that of a MuonAdamW (got groups without 'momentum')")
+        super().load_state_dict(state_dict)
+
+    def _step_weight(self, weight: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+        if grad.is_sparse:
+            raise ValueError(
+                f"Expected the gradient of a weight to be dense (got a sparse one of {list(weight.shape)})"
+            )
         state = self.state[weight]
         if not state:
             state["momentum_buffer"] = torch.zeros_like(weight)
-        average = state["momentum_buffer"].lerp_(grad, 1 - momentum)
-        ahead = grad.lerp(average, momentum).flatten(start_dim=1)  # Nesterov
-        weight.mul_(1 - lr * weight_decay)
-        weight.add_(_orthogonalize(ahead).view_as(weight), alpha=-lr * 0.2 * math.sqrt(max(ahead.shape)))
+        average = state["momentum_buffer"].lerp_(grad, 1 - group["momentum"])
+        ahead = grad.lerp(average, group["momentum"]).flatten(start_dim=1)  # Nesterov
+        weight.mul_(1 - group["lr"] * group["weight_decay"])
+        scale = 0.2 * math.sqrt(max(ahead.shape))
+        weight.add_(_orthogonalize(ahead).view_as(weight), alpha=-group["lr"] * scale)
+
+
+def _is_weight(parameter: Tensor) -> bool:
+    if parameter.dim() < 2 or parameter.is_complex():
+        return False
+    return len(parameter) > 1 and parameter.numel() > len(parameter)
 
 
 def _orthogonalize(matrix: Tensor) -> Tensor:
-    """U Vᵀ of a matrix U S Vᵀ, with singular values between about 0.7 and 1.2 instead of 1.
+    """U Vᵀ of a matrix U S Vᵀ, with singular values between about 0.7 and 1.2 instead of 1, and less for tiny ones.
 
-    Five steps of a Newton-Schulz iteration in bfloat16, with the coefficients of Jordan et al. 2024.
+    Five steps of a Newton-Schulz iteration with the coefficients of Jordan et al. 2024.
     """
-    wide = matrix.bfloat16()
+    wide = matrix.float()
     if tall := matrix.size(0) > matrix.size(1):
         wide = wide.T
     wide = wide / wide.norm().clamp(min=1e-7)
