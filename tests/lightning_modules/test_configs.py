@@ -109,10 +109,10 @@ def test_training_of_the_shipped_models(cli, configs, tmp_path, training):
     assert all(p.requires_grad != frozen for p in module.network.backbone.parameters())
     assert (module.backbone_weights is not None) == (training in ("1_narrowing", "5_five_digits_new_cnn"))
     assert (module.network_weights is None) == (training == "1_narrowing")
-    told_places = int(training.split("_")[0]) >= 7
+    number = int(training.split("_")[0])
+    told_places = number >= 7
     assert (module.frame_loss is not None) == data.train_centres == told_places
-    muon = int(training.split("_")[0]) >= 9
-    assert isinstance(module.configure_optimizers()["optimizer"], MuonAdamW if muon else AdamW)
+    assert isinstance(module.configure_optimizers()["optimizer"], MuonAdamW if number >= 9 else AdamW)
     if SHIPPED[training]:
         weights = VideoClassifier.from_pretrained(SHIPPED[training]).state_dict()
         assert not state_differences(module.network.state_dict(), weights)
