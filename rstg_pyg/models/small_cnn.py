@@ -64,42 +64,52 @@ class SmallCNN(nn.Module):
     Args:
         in_channels: Channels of the frames.
         widths: Output channels of each layer (512 each in the authors' configuration).
-        num_blocks: Residual blocks after the layers, an addition to the paper: they tell digits that cover each other
-            apart, and are cheap, as the map is small by then.
-        coordinates: Whether the blocks get the coordinates of the map, see :class:`AddCoordinates`: what a node gets is
-            an average over its region, and keeps the place of a digit where the features themselves name it.
+        num_blocks: Residual blocks after each of the layers, or after the last of them for a single number; an addition
+            to the paper: they tell digits that cover each other apart, and are cheap where the map is small.
+        coordinates: Whether the last blocks get the coordinates of the map, see :class:`AddCoordinates`: what a node
+            gets is an average over its region, and keeps the place of a digit where the features themselves name it.
 
     Shapes:
         - **input:** video :math:`(B, T, C_{in}, H, W)`
         - **output:** volume :math:`(B, T, C, H/8, W/8)` for three widths
 
     Raises:
-        ValueError: If ``widths`` is empty, ``num_blocks`` negative or ``coordinates`` are for no block, or the input
-            has the wrong rank or channels.
+        ValueError: If ``widths`` is empty, ``num_blocks`` is negative or does not fit the layers, ``coordinates`` are
+            for no block, or the input has the wrong rank or channels.
     """
 
     def __init__(
         self,
         in_channels: int = 1,
         widths: Sequence[int] = (32, 64, 128),
-        num_blocks: int = 0,
+        num_blocks: int | Sequence[int] = 0,
         coordinates: bool = False,
     ) -> None:
         super().__init__()
         if not widths:
             raise ValueError(f"Expected 'widths' to hold the output channels of at least one layer (got {widths!r})")
-        if num_blocks < 0:
-            raise ValueError(f"Expected 'num_blocks' to be non-negative (got {num_blocks})")
-        if coordinates and num_blocks == 0:
-            raise ValueError("Expected 'num_blocks' to be positive, as 'coordinates' are for the blocks (got 0)")
+        numbers = [0] * (len(widths) - 1) + [num_blocks] if isinstance(num_blocks, int) else num_blocks
+        if len(numbers) != len(widths) or min(numbers) < 0:
+            raise ValueError(
+                f"Expected 'num_blocks' to be non-negative, one for each of {len(widths)} layers or one for the last "
+                f"(got {num_blocks})"
+            )
+        if coordinates and numbers[-1] == 0:
+            raise ValueError(
+                f"Expected 'num_blocks' to end with a positive number, as 'coordinates' are for the last blocks "
+                f"(got {num_blocks})"
+            )
         self.in_channels = in_channels
         self.out_channels = widths[-1]
         channels = [in_channels, *widths]
         self.convs = nn.ModuleList(
             nn.Conv2d(before, after, kernel_size=3, padding=1) for before, after in pairwise(channels)
         )
+        self.inner_blocks = nn.ModuleList(
+            _blocks(width, number) for width, number in zip(widths[:-1], numbers[:-1], strict=True)
+        )
         self.coordinates = AddCoordinates(self.out_channels) if coordinates else nn.Identity()
-        self.blocks = nn.Sequential(*(ResidualBlock(self.out_channels) for _ in range(num_blocks)))
+        self.blocks = _blocks(self.out_channels, numbers[-1])
 
     def forward(self, video: Tensor) -> Tensor:
         """Read the frames of a video ``[B, T, C, H, W]``."""
@@ -108,6 +118,10 @@ class SmallCNN(nn.Module):
                 f"Expected 'video' to be of shape [B, T, {self.in_channels}, H, W] (got {list(video.shape)})"
             )
         frames = video.flatten(end_dim=1).to(memory_format=torch.channels_last)
-        for conv in self.convs:
-            frames = F.relu(F.max_pool2d(conv(frames), kernel_size=2), inplace=True)
+        for conv, blocks in zip(self.convs, [*self.inner_blocks, nn.Identity()], strict=True):
+            frames = blocks(F.relu(F.max_pool2d(conv(frames), kernel_size=2), inplace=True))
         return self.blocks(self.coordinates(frames)).unflatten(0, video.shape[:2])
+
+
+def _blocks(channels: int, number: int) -> nn.Sequential:
+    return nn.Sequential(*(ResidualBlock(channels) for _ in range(number)))

@@ -45,6 +45,8 @@ SHIPPED = {
     "8_five_digits_wide": None,
     "9_five_digits_deeper": "rstg-5syncmnist",
     "10_three_digits_again": "rstg-3syncmnist",
+    "11_five_digits_finer": None,
+    "12_three_digits_finer": None,
 }
 # Inflation, non-local blocks, places of the graph inside, what reads the features.
 SCENES = {

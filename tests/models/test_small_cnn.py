@@ -32,6 +32,22 @@ def test_residual_blocks_are_the_identity_until_they_are_trained():
     torch.testing.assert_close(cnn(video).flatten(end_dim=1), expected)
 
 
+def test_blocks_after_each_layer():
+    plain, cnn = SmallCNN(widths=(4, 6, 5)), SmallCNN(widths=(4, 6, 5), num_blocks=(1, 2, 1))
+    assert not cnn.load_state_dict(plain.state_dict(), strict=False).unexpected_keys
+    video = torch.rand(2, 3, 1, 16, 24)
+    torch.testing.assert_close(cnn(video), plain(video), rtol=0, atol=0)
+    last = SmallCNN(widths=(4, 6, 5), num_blocks=(0, 0, 1))
+    assert last.state_dict().keys() == SmallCNN(widths=(4, 6, 5), num_blocks=1).state_dict().keys()
+    with torch.no_grad():
+        for parameter in cnn.parameters():
+            parameter.normal_(std=0.3)
+    frames = video.flatten(end_dim=1)
+    for conv, blocks in zip(cnn.convs, [*cnn.inner_blocks, cnn.blocks], strict=True):
+        frames = blocks(F.max_pool2d(conv(frames), 2).relu())
+    torch.testing.assert_close(cnn(video).flatten(end_dim=1), frames)
+
+
 def test_coordinates_are_added_before_the_blocks():
     plain, cnn = SmallCNN(widths=(4, 6), num_blocks=1), SmallCNN(widths=(4, 6), num_blocks=1, coordinates=True)
     added = cnn.load_state_dict(plain.state_dict(), strict=False)
@@ -53,10 +69,12 @@ def test_coordinates_are_added_before_the_blocks():
 def test_bad_arguments():
     with pytest.raises(ValueError, match=r"Expected 'widths' to hold .* at least one layer \(got \[\]\)"):
         SmallCNN(widths=[])
-    with pytest.raises(ValueError, match=r"Expected 'num_blocks' to be non-negative \(got -1\)"):
-        SmallCNN(num_blocks=-1)
-    with pytest.raises(ValueError, match=r"Expected 'num_blocks' to be positive, as 'coordinates' are .* \(got 0\)"):
-        SmallCNN(coordinates=True)
+    for wrong in (-1, (1, 1), (1, -1, 1), ()):
+        with pytest.raises(ValueError, match=r"Expected 'num_blocks' to be non-negative, one for each of 3 layers"):
+            SmallCNN(num_blocks=wrong)
+    for none in (0, (1, 1, 0)):
+        with pytest.raises(ValueError, match=r"Expected 'num_blocks' to end with a positive number, as 'coordinates'"):
+            SmallCNN(num_blocks=none, coordinates=True)
 
 
 def test_bad_videos():
