@@ -80,6 +80,7 @@ class MuonAdamW(Optimizer):
         state = self.state[weight]
         if not state:
             state["momentum_buffer"] = torch.zeros_like(weight)
+        grad = -grad if group["maximize"] else grad
         average = state["momentum_buffer"].lerp_(grad, 1 - group["momentum"])
         ahead = grad.lerp(average, group["momentum"]).flatten(start_dim=1)  # Nesterov
         weight.mul_(1 - group["lr"] * group["weight_decay"])

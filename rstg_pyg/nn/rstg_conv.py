@@ -363,6 +363,8 @@ class RSTGConv(MessagePassing):
 
     def _check_edges(self, edge_index: Adj, edge_weight: OptTensor, edge_mask: OptTensor) -> None:
         self._check_input(edge_index, None)
+        if not is_sparse(edge_index) and edge_index.dtype not in (torch.int32, torch.int64):
+            raise ValueError(f"Expected 'edge_index' to be int64 or int32 (got {edge_index.dtype})")
         # One value too few would be broadcast, to all edges without a word.
         edges = num_edges(edge_index)
         if edge_weight is not None and list(edge_weight.shape) != [edges]:
@@ -375,7 +377,8 @@ class RSTGConv(MessagePassing):
     def __repr__(self) -> str:
         return (
             f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, attention={self.attention!r}, "
-            f"normalize={self.normalize}, pos_channels={self.pos_channels}, num_groups={self.num_groups})"
+            f"normalize={self.normalize}, pos_channels={self.pos_channels}, num_groups={self.num_groups}, "
+            f"norm={self.norm}, residual={self.residual})"
         )
 
 

@@ -96,6 +96,22 @@ def test_leaves_what_has_no_gradient(network):
     assert changed == {"2.weight", "2.bias"}
 
 
+def test_maximises_what_a_descent_on_the_negative_minimises(network):
+    descending = copy.deepcopy(network)
+    optimizers = [
+        MuonAdamW([{"params": network.parameters(), "maximize": True}], **RATES),
+        MuonAdamW(descending.parameters(), **RATES),
+    ]
+    for _ in range(3):
+        for up, down in zip(network.parameters(), descending.parameters(), strict=True):
+            up.grad = torch.randn_like(up)
+            down.grad = -up.grad
+        for optimizer in optimizers:
+            optimizer.step()
+    for name, parameter in network.named_parameters():
+        torch.testing.assert_close(parameter, descending.get_parameter(name), msg=name)
+
+
 def test_closure(network):
     optimizer = MuonAdamW(network.parameters(), **RATES)
     assert optimizer.step(lambda: network(torch.ones(1, 6)).sum().backward() or 4.0) == 4.0

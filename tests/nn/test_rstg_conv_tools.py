@@ -171,8 +171,13 @@ def test_to_hetero_copies_the_layer_per_edge_type():
 
 def test_repr():
     conv = RSTGConv(16, 32, attention="additive", normalize=False, pos_channels=36, num_groups=3)
-    assert repr(conv).startswith(
-        "RSTGConv(16, 32, attention='additive', normalize=False, pos_channels=36, num_groups=3"
+    assert repr(conv) == (
+        "RSTGConv(16, 32, attention='additive', normalize=False, pos_channels=36, num_groups=3, norm=Identity(), "
+        "residual=False)"
+    )
+    assert repr(RSTGConv(8, 8, norm="layer", residual=True)) == (
+        "RSTGConv(8, 8, attention='dot', normalize=True, pos_channels=0, num_groups=1, "
+        f"norm={torch.nn.LayerNorm(8)}, residual=True)"
     )
 
 
@@ -215,6 +220,10 @@ def test_bad_arguments(arguments, message):
         ({"edge_mask": torch.ones(1, dtype=torch.bool)}, r"Expected 'edge_mask' to be bool of shape \[\*, 2\]"),
         ({"edge_mask": torch.tensor(True)}, r"Expected 'edge_mask' to be bool of shape \[\*, 2\]"),
         ({"edge_index": torch.rand(2, 2)}, "Expected 'edge_index' to be of integer type"),
+        (
+            {"edge_index": torch.zeros(2, 2, dtype=torch.uint8)},
+            r"Expected 'edge_index' to be int64 or int32 \(got torch.uint8\)",
+        ),
         ({"edge_index": torch.zeros(3, 2, dtype=torch.long)}, r"Expected 'edge_index' to have size '2'"),
         ({"edge_index": torch.zeros(2, dtype=torch.long)}, "Expected 'edge_index' to be two-dimensional"),
     ],
