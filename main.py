@@ -2,9 +2,9 @@
 
 python main.py {fit,validate,test,predict} --config FILE [--config FILE ...] [--argument value ...]
 python main.py save-pretrained --ckpt_path FILE --folder FOLDER [--card FILE]
-python main.py widen --ckpt_path FILE --folder FOLDER
-python main.py export --ckpt_path FILE --part {clip,step} --format {exported_program,onnx,aot_inductor} --out FILE
-python main.py stream --ckpt_path FILE --source VIDEO [--out FILE] [--csv FILE] [--when_late {block,drop}]
+python main.py widen {--ckpt_path FILE | --pretrained NAME} --folder FOLDER
+python main.py export {--ckpt_path FILE | --pretrained NAME} --part {clip,step} --format FORMAT --out FILE
+python main.py stream {--ckpt_path FILE | --pretrained NAME} --source VIDEO [--out FILE] [--csv FILE]
 python main.py check-data --config FILE [--num_workers N]
 
   fit       train; the run's checkpoints, logs and config.yaml go to a folder in runs/
@@ -14,11 +14,13 @@ python main.py check-data --config FILE [--num_workers N]
 
   --config FILE            a YAML file of arguments; a later one lies over an earlier one
   --ckpt_path PATH         best, last or a file; with fit: the checkpoint to go on from
+  --pretrained NAME        a model that ships with the package, or a folder that save-pretrained wrote
   --print_config           show every argument and its value, and stop
 
   save-pretrained  write a checkpoint's network as a folder that VideoClassifier.from_pretrained reads
   widen            write a checkpoint's network with twice the node channels, computing the same, to go on from
-  export           write a checkpoint's network, or its step from frame to frame, for programs without this package
+  export           write a checkpoint's network, or its step from frame to frame, for programs without this package:
+                   exported_program, onnx or aot_inductor
   stream           classify a video file, a folder of frames, a camera or a network stream, frame by frame
   check-data       decode every video of a data set once, and report all that cannot be used
 

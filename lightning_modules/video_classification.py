@@ -117,6 +117,12 @@ class VideoClassification(ScheduledModule):
                 rank_zero_warn(load_weights(module, path, name, prefixes, but="backbone"))
             else:
                 rank_zero_info(load_weights(module, path, name, prefixes))
+        frozen = getattr(getattr(self.network, "backbone", None), "freeze_batch_norm", False)
+        if frozen and self.backbone_weights is None and self.network_weights is None:
+            rank_zero_warn(
+                "'freeze_batch_norm' is for pre-trained weights, and neither 'backbone_weights' nor 'network_weights' "
+                "is given: the backbone's batch norms stay at mean 0 and variance 1"
+            )
 
     def _has_another_backbone(self, path: str) -> bool:
         """Whether the backbone in a file of ``network_weights`` is not ours."""

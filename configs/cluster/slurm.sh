@@ -1,7 +1,8 @@
 #!/bin/sh
 # Two nodes of four GPUs, one task a GPU, as Lightning wants it of SLURM:
 # sbatch configs/cluster/slurm.sh --config configs/something_something/paper.yaml \
-#   --config configs/something_something/i3d_to_map_res3_res4.yaml --config configs/cluster/ddp.yaml --data.root DIR
+#   --config configs/something_something/i3d_to_map_res3_res4.yaml --config configs/cluster/ddp.yaml \
+#   --data data.SomethingSomethingDataModule --data.root DIR --model.backbone_weights I3D_8x8_R50.pyth
 # Ninety seconds before its time is up Lightning writes hpc_ckpt_*.ckpt into the run's folder and queues the job anew,
 # which goes on there from its newest checkpoint. Without one, as after a node's early failure, it begins anew.
 #SBATCH --nodes=2

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from rstg_pyg.nn.norm import node_norm
+from rstg_pyg.nn.norm import node_norm, normalize_nodes
 from rstg_pyg.nn.readout import NodesToVec, Readout
 from rstg_pyg.nn.time_stage import TimeStage
 
@@ -39,6 +39,7 @@ class FrameLSTM(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Read the vectors ``[B, T, C]`` of a clip's frames."""
-        nodes = self.input_norm(self.lin_in(frames)).unsqueeze(dim=2)  # [B, T, 1, D]: the frame is its own only node
+        nodes = self.lin_in(frames).unsqueeze(dim=2)  # [B, T, 1, D]: the frame is its own only node
+        nodes = normalize_nodes(self.input_norm, nodes)
         nodes, _ = self.time(nodes)
         return self.readout(nodes)

@@ -127,6 +127,7 @@ class InflatedResNet(VideoBackbone):
     res3: nn.Sequential
     res4: nn.Sequential
     res5: nn.Sequential
+    frames_alone = False
 
     def __init__(
         self,

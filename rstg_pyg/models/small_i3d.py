@@ -64,6 +64,8 @@ class SmallI3D(nn.Module):
             channels.
     """
 
+    frames_alone = False
+
     def __init__(
         self,
         in_channels: int = 1,

@@ -169,7 +169,7 @@ class VideoClassifier(nn.Module):
 
         Args:
             video: ``[B, T, channels, H, W]`` in [0, 1].
-            lengths: ``[B]`` int64, valid frames of each clip, for backbones that keep every frame.
+            lengths: ``[B]`` int64, valid frames of each clip, for backbones that read every frame by itself.
             return_attention_weights: Also return the attention ``[B, T, K, E]``.
             boxes: ``[B, T, n, 4]`` tracked boxes, for a graph that takes them (:class:`BoxRSTGToVec`).
 
@@ -178,17 +178,20 @@ class VideoClassifier(nn.Module):
 
         Raises:
             ValueError: If ``video`` has the wrong rank or is not floating point, or ``lengths`` are given and the
-                backbone gives fewer steps than there are frames.
+                backbone says by an attribute ``frames_alone`` that it looks at frames together, or gives fewer steps
+                than there are frames.
         """
         if video.dim() != 5:
             raise ValueError(f"Expected 'video' to be of shape [B, T, channels, H, W] (got {list(video.shape)})")
         if not video.is_floating_point():
             raise ValueError(f"Expected 'video' to be of floating point type, in [0, 1] (got {video.dtype})")
         features = self.backbone(video)
-        if lengths is not None and features.size(1) != video.size(1):
+        frames_alone = getattr(self.backbone, "frames_alone", True)
+        if lengths is not None and not (frames_alone and features.size(1) == video.size(1)):
             raise ValueError(
-                f"Expected 'lengths' to be None behind a backbone that pools frames (got {video.size(1)} frames and "
-                f"{features.size(1)} steps): a step looks at padding and at valid frames"
+                "Expected 'lengths' to be None behind a backbone that looks at frames together (got "
+                f"{type(self.backbone).__name__}, which gives {features.size(1)} steps for {video.size(1)} frames): a "
+                "step looks at padding and at valid frames"
             )
         given = {"lengths": lengths, "boxes": boxes}
         options = {name: value for name, value in given.items() if value is not None}

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch_geometric import EdgeIndex
 
 from rstg_pyg.nn import edge_ops
 
@@ -34,11 +35,13 @@ def gather_messages(
         alpha: ``[*, E]`` attention.
         weight: ``[D, D]`` of the second layer.
         bias: ``[D]`` of the second layer.
-        edge_index: ``[2, E]`` int64, sources and destinations.
+        edge_index: ``[2, E]`` int64 or int32, sources and destinations.
 
     Returns:
         ``[*, N, D]``, of autocast's type where that is on.
     """
+    if isinstance(edge_index, EdgeIndex):
+        edge_index = edge_index.as_tensor()  # a wrapper has no memory of its own that a kernel could read
     device = send.device.type
     # As in PyTorch's own operations, autocast leaves float64 as it is; a device without autocast has no such state.
     if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device) and send.dtype != torch.float64:

@@ -5,16 +5,8 @@ from torch import Tensor, nn
 NORMS = ("layer", "batch", None)
 
 
-class NodeBatchNorm(nn.BatchNorm1d):
-    """Batch normalisation of ``[*, N, C]`` over all leading dimensions and nodes."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Normalise ``[*, N, C]``."""
-        return super().forward(input.flatten(end_dim=-2)).view_as(input)
-
-
 def node_norm(norm: str | None, channels: int) -> nn.Module:
-    """Build the normalisation of ``[*, N, channels]`` that an argument ``norm`` asks for.
+    """Build the normalisation that an argument ``norm`` asks for, to be applied by :func:`normalize_nodes`.
 
     Raises:
         ValueError: If ``norm`` is not one of ``"layer"``, ``"batch"`` and ``None``.
@@ -23,4 +15,15 @@ def node_norm(norm: str | None, channels: int) -> nn.Module:
         raise ValueError(f"Expected 'norm' to be one of {list(NORMS)} (got {norm!r})")
     if norm is None:
         return nn.Identity()
-    return nn.LayerNorm(channels) if norm == "layer" else NodeBatchNorm(channels)
+    return nn.LayerNorm(channels) if norm == "layer" else nn.BatchNorm1d(channels)
+
+
+def normalize_nodes(norm: nn.Module, x: Tensor) -> Tensor:
+    """Normalise ``[*, N, C]``, a batch norm over all leading dimensions and nodes.
+
+    The flattening is not the norm's own, as :meth:`torch.nn.SyncBatchNorm.convert_sync_batchnorm` puts another one in
+    its place.
+    """
+    if isinstance(norm, nn.LayerNorm | nn.Identity):
+        return norm(x)
+    return norm(x.flatten(end_dim=-2)).view_as(x)

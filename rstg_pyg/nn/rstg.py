@@ -10,7 +10,7 @@ from torch_geometric.typing import Adj, OptTensor
 from torch_geometric.utils import is_sparse, to_edge_index
 
 from rstg_pyg.graph.num_edges import num_edges
-from rstg_pyg.nn.norm import NORMS, node_norm
+from rstg_pyg.nn.norm import NORMS, node_norm, normalize_nodes
 from rstg_pyg.nn.rstg_conv import ATTENTIONS, Attention, RSTGConv
 from rstg_pyg.nn.sequence_checks import check_lengths, check_state
 from rstg_pyg.nn.time_stage import RNN, RNNS, State, TimeStage
@@ -150,7 +150,7 @@ class RSTG(nn.Module):
             x: ``[B, T, N, C]`` node features.
             edge_index: ``[2, E]``, :class:`~torch_geometric.EdgeIndex` or ``torch.sparse`` ``adj_t``.
             pos_map: ``[N, P]`` position maps; required iff ``pos_channels`` > 0.
-            edge_weight: ``[E]``, multiplies the attention after normalisation.
+            edge_weight: ``[E]``, multiplies the attention after normalisation, see :class:`RSTGConv`.
             group: ``[N]`` int64; required iff ``num_groups`` > 1.
             state: State returned by the previous chunk; None at the start of a clip.
             lengths: ``[B]`` int64, valid frames of each clip; the others give zeros and change nothing.
@@ -162,7 +162,7 @@ class RSTG(nn.Module):
         """
         self._check_sequence(x, state, lengths)
         valid = None if lengths is None else torch.arange(x.size(1), device=x.device) < lengths[:, None]
-        (x,) = _per_frame(lambda frames: (self.input_norm(self.lin_in(frames)),), x, valid)
+        (x,) = _per_frame(lambda frames: (normalize_nodes(self.input_norm, self.lin_in(frames)),), x, valid)
         space_arguments = (edge_index, pos_map, edge_weight, group)
         if self.schedule == "homogeneous":
             x, state, alphas = self._run_homogeneous(x, space_arguments, state, valid)
@@ -264,13 +264,13 @@ class RSTG(nn.Module):
         edge_index, pos_map, edge_weight, group = space_arguments
         num_clips, num_frames, num_nodes, channels = x.shape
         spatial = num_edges(edge_index)
-        if is_sparse(edge_index):
-            edge_index, values = to_edge_index(edge_index.t())
-            edge_weight = values if edge_weight is None else edge_weight
+        source, destination = self.space.ends_of(edge_index, x[:, 0], x[:, 0])
+        if edge_weight is None and is_sparse(edge_index):
+            _, edge_weight = to_edge_index(edge_index)
 
         # The past of node i is sender N + i: one more edge, to i alone.
         node = torch.arange(num_nodes, device=x.device)
-        edges = torch.cat([edge_index, torch.stack([node + num_nodes, node])], dim=1)
+        edges = torch.stack([torch.cat([source, node + num_nodes]), torch.cat([destination, node])])
         pos_maps = None if pos_map is None else torch.cat([pos_map, pos_map])
         weights = None if edge_weight is None else torch.cat([edge_weight, edge_weight.new_ones(num_nodes)])
 

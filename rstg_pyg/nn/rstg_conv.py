@@ -13,7 +13,7 @@ from torch_geometric.utils import is_sparse, softmax, to_edge_index
 
 from rstg_pyg.graph.num_edges import num_edges
 from rstg_pyg.nn.fused_gather import gather_messages
-from rstg_pyg.nn.norm import node_norm
+from rstg_pyg.nn.norm import node_norm, normalize_nodes
 
 Attention = Literal["dot", "additive", "sum"]
 ATTENTIONS = ("dot", "additive", "sum")
@@ -196,8 +196,9 @@ class RSTGConv(MessagePassing):
                 are broadcast.
             edge_index: :math:`(2, E)` int64, :class:`~torch_geometric.EdgeIndex` or ``torch.sparse`` ``adj_t``.
             pos_map: :math:`(N, P)` position maps of the senders; required iff ``pos_channels`` > 0.
-            edge_weight: :math:`(E)`, multiplies the attention after normalisation; 0 removes the message. A sparse
-                ``adj_t`` brings its values.
+            edge_weight: :math:`(E)`, multiplies the attention after normalisation; 0 removes the message. None takes
+                the values of a sparse ``adj_t``; a weight given beside one counts in their place, in the order of its
+                entries.
             group: :math:`(N)` int64, the update MLP of each node; required iff ``num_groups`` > 1.
             edge_mask: :math:`(*, E)` bool, broadcast; a false edge is absent: it takes no share of the softmax.
             return_attention_weights: Also return ``(edge_index, alpha)`` with alpha :math:`(*, E)`; for a sparse
@@ -212,6 +213,8 @@ class RSTGConv(MessagePassing):
             send = send + self.lin_pos(pos_map)
         if self.att_source is not None and self.att_destination is not None:
             key, query = self.att_source(source), self.att_destination(destination)
+            if self.attention == "dot" and self.normalize:
+                query = query / math.sqrt(self.out_channels)  # before the products, which half precision cannot hold
         else:
             key, query = source[..., :1], destination[..., :1]
 
@@ -231,7 +234,7 @@ class RSTGConv(MessagePassing):
         out = self._update(torch.cat([destination.expand(*gathered.shape[:-1], -1), gathered], dim=-1), group)
         if self.residual:
             out = out + destination
-        out = self.norm(out)
+        out = normalize_nodes(self.norm, out)
 
         if return_attention_weights:
             edges = edge_index
@@ -243,15 +246,30 @@ class RSTGConv(MessagePassing):
 
     def _dot_products(self, key: Tensor, query: Tensor, edge_index: Tensor) -> Tensor:
         """Product of the two ends of every edge, ``[*, E, 1]``, picked from those of all pairs of nodes."""
-        size, ends = self._check_input(edge_index, None), []
-        for dim, x in enumerate((key, query)):
-            self._set_size(size, dim, x)
-            # The number of each node, as PyG reads a feature: an index out of range must not name another pair.
-            number = torch.arange(x.size(-2), device=x.device).unsqueeze(-1)
-            ends.append(self._lift(number, edge_index, dim).squeeze(-1))
-        source, destination = ends
+        source, destination = self.ends_of(edge_index, key, query)
         products = (query @ key.mT).flatten(start_dim=-2)
         return products.index_select(-1, destination * key.size(-2) + source).unsqueeze(-1)
+
+    def ends_of(self, edge_index: Adj, source: Tensor, destination: Tensor) -> list[Tensor]:
+        """Numbers of the nodes at the two ends of every edge, each ``[E]`` int64.
+
+        They are read as PyG reads a feature, so that an index out of range cannot pass for another node.
+
+        Args:
+            edge_index: See :meth:`forward`.
+            source: ``[*, Ns, *]`` features of the sources.
+            destination: ``[*, N, *]`` features of the destinations.
+
+        Raises:
+            IndexError: If an edge is of no node.
+            ValueError: If ``edge_index`` brings another number of nodes.
+        """
+        size, ends = self._check_input(edge_index, None), []
+        for dim, x in enumerate((source, destination)):
+            self._set_size(size, dim, x)
+            number = torch.arange(x.size(-2), device=x.device).unsqueeze(-1)
+            ends.append(self._lift(number, edge_index, dim).squeeze(-1))
+        return ends
 
     def edge_update(
         self,
@@ -278,8 +296,6 @@ class RSTGConv(MessagePassing):
         if edge_mask is not None:
             edge_mask = edge_mask.unsqueeze(-1)
         if self.normalize:
-            if self.attention == "dot":
-                alpha = alpha / math.sqrt(self.out_channels)
             # The softmax of a neighbourhood sums small numbers: never in half precision.
             alpha = alpha.float() if alpha.dtype in (torch.float16, torch.bfloat16) else alpha
             if edge_mask is not None:

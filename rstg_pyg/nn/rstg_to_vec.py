@@ -1,9 +1,12 @@
 """RSTG-to-vec: a feature volume read out as one vector per clip."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
+from rstg_pyg.graph import GridPyramid
+from rstg_pyg.graph.grid_pyramid import Scale
 from rstg_pyg.nn.readout import NodesToVec, Readout
 from rstg_pyg.nn.time_stage import State
 from rstg_pyg.nn.volume_rstg import VolumeRSTG
@@ -13,16 +16,26 @@ class RSTGToVec(VolumeRSTG):
     """One vector per clip from a feature volume (paper §2.3, "RSTG-to-vec").
 
     Args:
+        channels: Channels C of the volume; -1 derives them from the first input.
+        node_channels: Size D of nodes, messages and memories.
+        pyramid: The graph of a frame, or its scales.
         readout: See :class:`NodesToVec`; None is the paper's, ``"mean"`` for ``space_only`` and ``"last"`` otherwise.
-        **volume_rstg: See :class:`VolumeRSTG`.
+        **volume_rstg: Further arguments of :class:`VolumeRSTG`.
 
     Shapes:
         - **input:** volume :math:`(B, T, C, H, W)`
         - **output:** vector :math:`(B, D)`, attention :math:`(B, T, K, E)`
     """
 
-    def __init__(self, readout: Readout | None = None, **volume_rstg: Any) -> None:
-        super().__init__(**volume_rstg)
+    def __init__(
+        self,
+        channels: int,
+        node_channels: int,
+        pyramid: GridPyramid | Sequence[Scale] = (3, 2, 1),
+        readout: Readout | None = None,
+        **volume_rstg: Any,
+    ) -> None:
+        super().__init__(channels, node_channels, pyramid, **volume_rstg)
         default: Readout = "mean" if self.rstg.schedule == "space_only" else "last"
         self.readout = NodesToVec(default if readout is None else readout)
 

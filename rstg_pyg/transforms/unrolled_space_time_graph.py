@@ -9,7 +9,6 @@ from torch_geometric.transforms import BaseTransform
 from rstg_pyg.transforms.one_clip import check_one_clip
 
 SPATIAL, TEMPORAL = 0, 1
-NODE_ATTRIBUTES = ("pos", "box", "scale", "pos_map")
 
 
 @functional_transform("unrolled_space_time_graph")
@@ -24,7 +23,8 @@ class UnrolledSpaceTimeGraph(BaseTransform):
       frame later,
     - **edge_type:** 0 for the former (spatial), 1 for the latter (temporal),
     - **frame:** ``[T·N]``, t of each node,
-    - ``pos``, ``box``, ``scale`` and ``pos_map``, if there, repeated for every frame.
+    - other tensors with a row for each node, such as ``pos``, ``box``, ``scale`` and ``pos_map``, repeated for every
+      frame.
 
     Everything else, such as the label ``y``, is kept, but for ``num_nodes``, which was that of a frame. Clips are
     unrolled one by one, and batched after that.
@@ -59,9 +59,9 @@ class UnrolledSpaceTimeGraph(BaseTransform):
 
         nodes = {"x": x.transpose(0, 1).flatten(end_dim=1)}
         nodes["frame"] = torch.arange(num_frames, device=x.device).repeat_interleave(num_nodes)
-        for name in NODE_ATTRIBUTES:
-            if name in data:
-                nodes[name] = data[name].repeat(num_frames, *[1] * (data[name].dim() - 1))
+        for name in data.node_attrs():
+            if name not in ("x", "y") and isinstance(value := data[name], Tensor):
+                nodes[name] = value.repeat(num_frames, *[1] * (value.dim() - 1))
 
         if "num_nodes" in data:
             del data.num_nodes

@@ -17,7 +17,6 @@ from rstg_pyg import VideoClassifier
 from rstg_pyg.models import GlobalAveragePool, InflatedResNet, NonLocalBlock, PooledRSTGToVec, SmallCNN, SmallI3D
 from rstg_pyg.models.load_pretrained import BACKBONE_PREFIXES
 from rstg_pyg.models.state_comparison import state_differences
-from rstg_pyg.nn.norm import NodeBatchNorm
 
 VARIANTS = {
     "space_only": {"schedule": "space_only", "positional": False, "readout": "mean"},
@@ -146,7 +145,7 @@ def test_baseline_over_base(cli, configs, tmp_path, base, baseline):
         assert non_local == ([False, True, False] if baseline == "non_local" else [False, False])
     else:
         assert network.backbone.out_channels == network.graph.lstm.time.channels == width
-        assert isinstance(network.graph.lstm.input_norm, NodeBatchNorm)
+        assert isinstance(network.graph.lstm.input_norm, nn.BatchNorm1d)
     assert next(network.head.parameters()).size(-1) == width
     assert network.backbone.in_channels == run.datamodule.channels
     assert network(torch.zeros(1, 2, 1, 64, 64)).shape == (1, 46)

@@ -1,3 +1,5 @@
+import warnings
+
 import pytest
 import torch
 from pytorch_lightning import Callback, LightningDataModule, Trainer
@@ -212,6 +214,21 @@ def test_frozen_backbone_takes_its_weights_and_keeps_them(tmp_path, caplog):
     assert not torch.equal(module.network.head[-1].weight, head)
 
 
+@pytest.mark.parametrize("given", [None, "backbone_weights", "network_weights"])
+def test_frozen_batch_norms_without_weights_are_warned_of(tmp_path, given):
+    pretrained = network()
+    pretrained.backbone.freeze_batch_norm = True
+    options = {}
+    if given is not None:
+        weights = pretrained if given == "network_weights" else pretrained.backbone
+        options = {given: str(tmp_path / "weights.safetensors")}
+        save_file(weights.state_dict(), options[given])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(VideoClassification(pretrained, CLASSES, **options), tmp_path)
+    assert any("batch norms stay at mean 0 and variance 1" in str(w.message) for w in caught) == (given is None)
+
+
 def test_network_without_a_backbone(tmp_path):
     plain = nn.Sequential(nn.Flatten(), nn.Linear(2 * 24 * 24, CLASSES))
     before = plain[1].weight.clone()
@@ -255,7 +272,7 @@ def test_fit_with_a_loss_on_frames(tmp_path):
     train = DataLoader(list(zip(*videos_with_centres(), strict=True)), batch_size=8)
     trainer = fit(module, tmp_path, train, loader())
     assert not torch.equal(module.network.backbone.convs[0].weight, before)
-    assert module.frame_loss.read[0].running_mean.abs().max() > 0
+    assert module.frame_loss.norm.running_mean.abs().max() > 0
     names = {f"train/frame_{name}" for name in ("loss", "acc", "distance")}
     assert {name for name in trainer.callback_metrics if "frame" in name} == names
     trainer.test(module, loader(), verbose=False)  # without centres

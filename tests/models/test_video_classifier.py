@@ -1,8 +1,10 @@
+from functools import partial
+
 import pytest
 import torch
 
 from rstg_pyg import VideoClassifier
-from rstg_pyg.models import ClassifierHead, SmallCNN
+from rstg_pyg.models import ClassifierHead, InflatedResNet, SmallCNN, SmallI3D, TorchvisionBackbone
 from rstg_pyg.nn import RSTGToVec
 
 SCHEDULES = ["all_temp", "one_temp", "space_only", "time_only", "homogeneous"]
@@ -61,8 +63,27 @@ def test_padding_that_a_backbone_mixes_into_valid_steps_is_refused():
     classifier.backbone = Pairs(1, widths=(8, 8, 16))
     video = torch.rand(2, 4, 1, 24, 24)
     assert classifier(video).shape == (2, 4)
-    with pytest.raises(ValueError, match=r"Expected 'lengths' to be None .* \(got 4 frames and 2 steps\)"):
+    with pytest.raises(
+        ValueError, match=r"Expected 'lengths' to be None .* \(got Pairs, which gives 2 steps for 4 frames\)"
+    ):
         classifier(video, lengths=torch.tensor([4, 2]))
+
+
+@torch.no_grad()
+def test_padding_that_a_backbone_convolves_into_valid_steps_is_refused():
+    i3d = SmallI3D(1, widths=(4, 16), blocks=(1, 1))
+    classifier = VideoClassifier(i3d, make_classifier().graph, ClassifierHead(16, 4)).eval()
+    video = torch.rand(2, 4, 1, 24, 24)
+    features = i3d(video)
+    assert features.size(1) == 4
+    assert not torch.allclose(features[1, :2], i3d(video[1:, :2])[0])
+    with pytest.raises(ValueError, match=r"\(got SmallI3D, which gives 4 steps for 4 frames\)"):
+        classifier(video, lengths=torch.tensor([4, 2]))
+
+
+@pytest.mark.parametrize("make", [partial(TorchvisionBackbone, "mc3_18"), partial(InflatedResNet, depth=18, width=4)])
+def test_backbones_over_clips_say_that_they_look_at_frames_together(make):
+    assert make().frames_alone is False
 
 
 def test_state_dict_round_trip(tmp_path):

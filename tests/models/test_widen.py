@@ -5,7 +5,6 @@ from torch import nn
 from rstg_pyg import VideoClassifier
 from rstg_pyg.models import ClassifierHead, SmallCNN, widen
 from rstg_pyg.nn import RSTGToVec
-from rstg_pyg.nn.norm import NodeBatchNorm
 
 CLIP = [3, 1, 16, 16]  # frames, channels, height, width
 
@@ -48,7 +47,7 @@ def make_trained(**config):
         for parameter in classifier.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
         for module in classifier.modules():
-            if isinstance(module, NodeBatchNorm):
+            if isinstance(module, nn.BatchNorm1d):
                 module.running_mean.normal_()
                 module.running_var.uniform_(0.5, 2)
     return classifier.eval()

@@ -17,6 +17,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import SumAggregation
 from torch_geometric.nn.dense import Linear
+from torch_geometric.utils import degree
 
 from rstg_pyg import RSTG, GridPyramid, RSTGConv
 from rstg_pyg.nn import fused_gather, rstg_conv
@@ -382,6 +383,30 @@ def test_half_precision_is_as_near_to_float64_as_the_plain_route(attention, norm
     medians = {name: median(values) for name, values in ratios.items()}
     assert max(medians.values()) < 1.5, medians
     assert median(medians.values()) < 1.1, medians
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_dot_products_beyond_float16_are_finite_once_scaled(fused, device):
+    # 64 · 40² = 102,400 is beyond 65,504, and divided by √64 within.
+    conv = RSTGConv(64, 64).to(device)
+    with torch.no_grad():
+        for layer in (conv.att_source, conv.att_destination):
+            layer.weight.copy_(torch.eye(64))
+    conv = conv.half()
+    conv.fused = fused
+    x, edge_index = torch.full((14, 64), 40.0, dtype=torch.float16, device=device), GridPyramid().edge_index.to(device)
+    _, (_, alpha) = conv(x, edge_index, return_attention_weights=True)
+    expected = 1 / degree(edge_index[1]).index_select(0, edge_index[1])
+    torch.testing.assert_close(alpha, expected, rtol=1e-3, atol=0)
+
+
+def test_kernels_are_given_tensors_with_memory_of_their_own():
+    conv = RSTGConv(6, 8)
+    edge_index = EdgeIndex(GridPyramid().edge_index, sparse_size=(14, 14))
+    with patch.object(fused_gather.edge_ops, "lift", wraps=fused_gather.edge_ops.lift) as spy:
+        conv(torch.randn(14, 6), edge_index)
+    _, _, source, destination = spy.call_args.args
+    assert type(source) is type(destination) is torch.Tensor
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)

@@ -453,6 +453,23 @@ def test_bad_inputs(inputs, message):
         rstg(**(good | inputs))
 
 
+@pytest.mark.parametrize("edge", [(4, 0), (0, 4), (-1, 0), (7, 3)])
+def test_an_edge_of_no_node_is_an_index_error(edge):
+    # With a homogeneous graph, number 4 and up are the pasts of the four nodes.
+    for schedule in ("homogeneous", "all_temp", "space_only"):
+        edges = torch.cat([EDGES, torch.tensor(edge)[:, None]], dim=1)
+        with pytest.raises(IndexError, match="'edge_index'"):
+            make(schedule)(torch.rand(1, 2, 4, 3, dtype=torch.float64), edges)
+
+
+@pytest.mark.parametrize("schedule", ["homogeneous", "all_temp"])
+def test_edges_of_another_number_of_nodes_are_an_error(schedule):
+    x = torch.rand(1, 2, 4, 3, dtype=torch.float64)
+    for edges in (EdgeIndex(EDGES, sparse_size=(8, 8)), to_torch_csr_tensor(EDGES.flip(0), size=(8, 8)).double()):
+        with pytest.raises(ValueError, match="size 4 in dimension -2, but expected size 8"):
+            make(schedule)(x, edges)
+
+
 def test_bad_frame_and_state_of_another_batch(rstg):
     with pytest.raises(ValueError, match=r"Expected 'frame' to be of shape \[B, N, C\] \(got \[2, 3, 4, 3\]\)"):
         rstg.step(torch.rand(2, 3, 4, 3), EDGES)

@@ -127,7 +127,8 @@ def test_to_vec_is_the_sum_over_nodes():
 def test_to_vec_reads_out_as_the_paper_does_unless_told(schedule):
     torch.manual_seed(1)
     default = RSTGToVec(channels=5, node_channels=8, schedule=schedule)
-    explicit = RSTGToVec("mean" if schedule == "space_only" else "last", channels=5, node_channels=8, schedule=schedule)
+    readout = "mean" if schedule == "space_only" else "last"
+    explicit = RSTGToVec(5, 8, readout=readout, schedule=schedule)
     explicit.load_state_dict(default.state_dict())
     volume = torch.randn(2, 3, 5, 6, 6)
     torch.testing.assert_close(default(volume), explicit(volume))

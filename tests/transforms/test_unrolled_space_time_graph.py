@@ -29,6 +29,17 @@ def test_nodes_and_edges_by_hand(by_hand):
     assert by_hand.x.shape == (2, 3, 1)
 
 
+def test_whatever_has_a_row_for_each_node_is_repeated(by_hand):
+    by_hand.edge_index = torch.tensor([[1, 0, 0], [0, 1, 0]])
+    by_hand.walk = torch.tensor([[3, 4, 5], [6, 7, 8]])
+    by_hand.y = torch.tensor([1, 0])  # two labels of the clip
+    by_hand.names = ["left", "right"]
+    data, hetero = UnrolledSpaceTimeGraph()(by_hand), UnrolledSpaceTimeGraph(to_hetero=True)(by_hand)
+    assert data.walk.tolist() == hetero["node"].walk.tolist() == 3 * [[3, 4, 5], [6, 7, 8]]
+    assert data.y.tolist() == hetero.y.tolist() == [1, 0]
+    assert data.names == hetero.names == ["left", "right"]
+
+
 def test_hetero_holds_the_same_edges(by_hand):
     data, hetero = UnrolledSpaceTimeGraph()(by_hand), UnrolledSpaceTimeGraph(to_hetero=True)(by_hand)
     assert isinstance(hetero, HeteroData)
