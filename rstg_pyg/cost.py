@@ -22,6 +22,9 @@ NUM_MATRICES = {"LSTM": 8, "GRU": 6, "RNN_TANH": 2}
 class Summary:
     """Costs of one clip, as :func:`summary` counts them.
 
+    What is counted leaves out the frames beyond ``lengths``; messages, updates and the formula are of all frames, with
+    no state before the first.
+
     Attributes:
         parameters: Number of parameters of the model.
         graph_parameters: Those of its recurrent graphs.

@@ -50,19 +50,28 @@ def write_program(program: torch.export.ExportedProgram, path: str | Path, forma
 
 def check_format(path: str | Path, format: Format) -> None:
     """Raise what :func:`write_program` would, without a program."""
-    if format not in FORMATS:
-        raise ValueError(f"Expected 'format' to be one of {list(FORMATS)} (got {format!r})")
-    if Path(path).suffix != SUFFIXES[format]:
-        raise ValueError(f"Expected a file that ends in {SUFFIXES[format]} for format {format!r} (got '{path}')")
-    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if format == "onnx" and find_spec(name) is None]
-    if missing:
-        raise ImportError(
-            f"Expected {', '.join(missing)} to be installed for format 'onnx': pip install 'rstg-pyg[export]'"
-        )
+    _check_suffix(path, format)
+    if format == "onnx":
+        _check_installed("onnx", "onnxscript", "onnxruntime")
     compiler = os.environ.get("CXX", "g++")
     if format == "aot_inductor" and shutil.which(compiler) is None:
         raise RuntimeError(
             f"Expected a C++ compiler for format 'aot_inductor' (got none called {compiler}; CXX may name another)"
+        )
+
+
+def _check_suffix(path: str | Path, format: Format) -> None:
+    if format not in FORMATS:
+        raise ValueError(f"Expected 'format' to be one of {list(FORMATS)} (got {format!r})")
+    if Path(path).suffix != SUFFIXES[format]:
+        raise ValueError(f"Expected a file that ends in {SUFFIXES[format]} for format {format!r} (got '{path}')")
+
+
+def _check_installed(*packages: str) -> None:
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"Expected {', '.join(missing)} to be installed for format 'onnx': pip install 'rstg-pyg[export]'"
         )
 
 
@@ -75,9 +84,11 @@ def load_program(path: str | Path, format: Format) -> Callable[..., Any]:
     Raises:
         ValueError: If ``format`` is none of its choices, or ``path`` ends otherwise than such files do.
         FileNotFoundError: If there is no such file.
-        ImportError: If ``format`` is ``"onnx"`` and the packages of the extra ``export`` are missing.
+        ImportError: If ``format`` is ``"onnx"`` and ONNX Runtime is missing.
     """
-    check_format(path, format)
+    _check_suffix(path, format)
+    if format == "onnx":
+        _check_installed("onnxruntime")
     if not Path(path).is_file():
         raise FileNotFoundError(f"Expected 'path' to be a file (got '{path}')")
     if format == "exported_program":

@@ -1,5 +1,6 @@
 """What happened inside the recurrent graph during a forward pass."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,11 +86,13 @@ def record(model: nn.Module, class_names: Sequence[str] | None = None) -> Iterat
     alone.
 
     Clips that begin (no ``state`` is given) begin the record anew; a call that carries a state on, such as
-    :meth:`rstg_pyg.RSTG.step` on a stream, adds its frames.
+    :meth:`rstg_pyg.RSTG.step` on a stream, adds its frames. The rows of a batch of streams must then stay the same
+    ones; where their number changes the record begins anew.
 
     Args:
         model: A module with one :class:`rstg_pyg.RSTG` inside. A :class:`rstg_pyg.VideoClassifier` also shows its
-            frames and, where its graph is an :class:`~rstg_pyg.nn.RSTGToVec`, its scores over time.
+            frames and, where its graph is an :class:`~rstg_pyg.nn.RSTGToVec` behind a backbone that reads every frame
+            by itself, its scores over time.
         class_names: Names of the classes; None takes those of the classifier's ``config`` or, without one, numbers.
 
     Yields:
@@ -104,7 +107,7 @@ def record(model: nn.Module, class_names: Sequence[str] | None = None) -> Iterat
 
     def write_graph(*_: Any) -> None:
         content = recorder.content()
-        if recorder.goes_on and "states" in vars(rec):
+        if recorder.goes_on and "states" in vars(rec) and len(rec.states) == len(content["states"]):
             for name in ("attention", "message_norm", "states", "gates"):
                 content[name] = torch.cat([getattr(rec, name), content[name]], dim=1)
         Record.__init__(rec, **content)
@@ -176,8 +179,14 @@ def check_one_clip(source: Any) -> None:
 
 
 def first_frames(video: Tensor, num_steps: int) -> Tensor:
-    """The first of the frames behind each step of a graph: ``[B, T, ...]`` → ``[B, num_steps, ...]``."""
-    return video[:, :: max(1, video.size(1) // num_steps)][:, :num_steps]
+    """The first of the frames behind each step of a graph: ``[B, T, ...]`` → ``[B, num_steps, ...]``.
+
+    Where T does not divide, a backbone's strides have rounded it up or down: what they come to is taken for a power of
+    two.
+    """
+    ratio = video.size(1) / num_steps
+    stride = int(ratio) if ratio.is_integer() else 2 ** round(math.log2(ratio))
+    return video[:, ::stride][:, :num_steps]
 
 
 def the_graph(model: nn.Module) -> RSTG:

@@ -60,7 +60,7 @@ class Recorder:
         self.running = True
         self.edge_index = edge_index.as_subclass(Tensor)
         self.goes_on = given.get("state") is not None
-        self.num_frames = x.size(1)
+        self.num_frames, self.num_nodes = x.shape[1:3]
         self.lengths = lengths
         self.valid = None if lengths is None else torch.arange(x.size(1), device=x.device) < lengths[:, None]
         self.order: list[str] = []
@@ -74,8 +74,9 @@ class Recorder:
         self.running = False
 
     def _read_input(self, _: nn.Module, args: tuple[Any, ...], nodes: Tensor) -> None:
-        if self.running:
-            self.input = self._all_frames(nodes.detach())
+        if self.running:  # a batch norm has the nodes of all frames on one axis
+            frames = nodes.detach().reshape(-1, self.num_nodes, nodes.size(-1))
+            self.input = self._all_frames(frames.unflatten(0, (self.num_frames, -1)) if self.valid is None else frames)
 
     def _read_messages(self, _: nn.Module, args: tuple[Any, ...], messages: Tensor) -> None:
         if self.running:  # a layer may serve elsewhere too
@@ -132,13 +133,17 @@ class Recorder:
     def scores(self, classifier: VideoClassifier) -> tuple[Tensor | None, tuple[str, ...]]:
         """Logits ``[B, T, classes]`` had the clips ended with each frame, and the names of the classes.
 
+        None in place of the logits where the nodes of a frame do not tell them.
+
         Raises:
             ValueError: If there is not one name for each class.
         """
         class_names = self.class_names
         if class_names is None and classifier.config is not None:
             class_names = classifier.config["class_names"]
-        if type(classifier.graph) is not RSTGToVec:  # a subclass may make more of the vector than the nodes tell
+        # A subclass may make more of the vector than the nodes tell; features may have seen frames that come later.
+        frames_alone = getattr(classifier.backbone, "frames_alone", True)
+        if type(classifier.graph) is not RSTGToVec or not frames_alone:
             return None, tuple(class_names or ())
         readout = classifier.graph.readout
         nodes = next(reversed(self.time_states)) if self.time_states else self._stages(self.space_states)[-1]

@@ -73,3 +73,11 @@ def test_what_cannot_be_written_or_read(program, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match=r"Expected a C\+\+ compiler for .* \(got none called no-compiler; CXX may"):
         write_program(program["clip"], tmp_path / "model.pt2", "aot_inductor")
     assert not list(tmp_path.iterdir())
+
+
+def test_compiled_code_is_loaded_without_a_compiler(tmp_path, monkeypatch):
+    monkeypatch.setenv("CXX", "no-compiler")
+    monkeypatch.setattr(torch._inductor, "aoti_load_package", lambda path: f"loaded {path}")
+    path = tmp_path / "model.pt2"
+    path.touch()
+    assert load_program(path, "aot_inductor") == f"loaded {path}"

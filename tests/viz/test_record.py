@@ -5,12 +5,12 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.explain import AttentionExplainer, Explainer, GNNExplainer
 
 from rstg_pyg import RSTG, GridPyramid, RSTGBlock, RSTGConv, VideoClassifier
-from rstg_pyg.models import ClassifierHead, InflatedResNet, PooledRSTGToVec, SmallCNN
+from rstg_pyg.models import ClassifierHead, InflatedResNet, PooledRSTGToVec, SmallCNN, SmallI3D
 from rstg_pyg.nn import RSTGToVec, TrackRSTG
 from rstg_pyg.nn.rstg import SCHEDULES
 from rstg_pyg.transforms import SpaceTimeGraph
 from rstg_pyg.viz import draw_attention, draw_attribution, draw_pyramid, record
-from rstg_pyg.viz.record import as_record
+from rstg_pyg.viz.record import as_record, first_frames
 
 PYRAMID = GridPyramid((2, 1))  # 5 nodes, 16 edges
 
@@ -92,15 +92,25 @@ def test_gru_gates_lead_to_the_states_seen():
     assert (rec.stages, rec.gate_names) == (("input", "time 0"), ("reset", "update"))
 
 
+@pytest.mark.parametrize("input_norm", [None, "layer", "batch"])
 @pytest.mark.parametrize("lengths", [None, [3, 1, 2]])
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_record_holds_what_the_graph_returns(schedule, lengths):
-    rstg = RSTG(6, 8, num_iterations=2, schedule=schedule)
+def test_record_holds_what_the_graph_returns(schedule, lengths, input_norm):
+    rstg = RSTG(6, 8, num_iterations=2, schedule=schedule, input_norm=input_norm).eval()
+    if input_norm == "batch":
+        rstg.input_norm.running_mean.normal_()
     x = torch.randn(3, 3, 5, 6)
-    lengths = None if lengths is None else torch.tensor(lengths)
     with record(rstg) as rec:
-        out, _, attention = rstg(x, PYRAMID.edge_index, lengths=lengths, return_attention_weights=True)
+        out, _, attention = rstg(
+            x,
+            PYRAMID.edge_index,
+            lengths=None if lengths is None else torch.tensor(lengths),
+            return_attention_weights=True,
+        )
     torch.testing.assert_close(rec.states[:, :, -1], out)
+    entered = rstg.input_norm(rstg.lin_in(x).flatten(end_dim=-2)).view(3, 3, 5, 8)
+    valid = torch.tensor(lengths or [3, 3, 3])[:, None] > torch.arange(3)
+    torch.testing.assert_close(rec.states[:, :, 0], entered * valid[:, :, None, None])
     torch.testing.assert_close(rec.attention, attention)
     assert rec.message_norm.shape == rec.attention.shape
     assert rec.states.size(2) == len(rec.stages) == 1 + rstg.num_space_stages + rec.gates.size(2)
@@ -129,6 +139,25 @@ def test_stream_is_recorded_frame_by_frame(schedule):
             _, state = rstg.step(frame, PYRAMID.edge_index, state=state)
     for name in ("attention", "message_norm", "states", "gates"):
         torch.testing.assert_close(getattr(stream, name), getattr(whole, name))
+
+
+def test_record_begins_anew_where_streams_end():
+    rstg = RSTG(6, 8, num_iterations=2)
+    x = torch.randn(2, 3, 5, 6)
+    with record(rstg) as both:
+        _, state = rstg(x, PYRAMID.edge_index)
+        rstg.step(x[1:, 0], PYRAMID.edge_index, state=tuple(s[1:] for s in state))
+    with record(rstg) as one:
+        rstg.step(x[1:, 0], PYRAMID.edge_index, state=tuple(s[1:] for s in state))
+    torch.testing.assert_close(both.states, one.states)
+
+
+def test_no_scores_over_time_behind_a_backbone_that_looks_ahead():
+    graph = RSTGToVec(16, 16, pyramid=(2, 1))
+    model = VideoClassifier(SmallI3D(1, widths=(4, 16), blocks=(1, 1)), graph, ClassifierHead(16, 3)).eval()
+    rec = as_record(torch.rand(1, 4, 1, 24, 24), model)
+    assert rec.scores is None
+    assert rec.attention.size(1) == 4
 
 
 def test_sparse_adjacency_gives_the_same_record():
@@ -176,6 +205,21 @@ def test_frames_beside_a_backbone_that_pools_time_are_the_first_behind_each_step
     assert torch.equal(rec.video, video[:, [0, 2, 4]])
     assert torch.equal(as_record(video[:, :5], model).video, video[:, [0, 2]])  # the fifth frame is in no pair
     assert rec.scores is None  # the vector is not all that the head sees
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "num_steps", "frames"),
+    [
+        (9, 5, [0, 2, 4, 6, 8]),  # a stride of two, rounded up as by r3d_18's layer2
+        (10, 3, [0, 4, 8]),  # of four
+        (5, 2, [0, 2]),  # a pool of two, rounded down
+        (9, 3, [0, 3, 6]),
+        (4, 4, [0, 1, 2, 3]),
+    ],
+)
+def test_first_frames_behind_strides(num_frames, num_steps, frames):
+    video = torch.arange(num_frames).view(1, -1, 1, 1, 1)
+    assert first_frames(video, num_steps).flatten().tolist() == frames
 
 
 def test_recording_changes_neither_result_nor_gradient_and_leaves_no_trace():
