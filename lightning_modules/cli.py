@@ -102,6 +102,11 @@ class RSTGCLI(LightningCLI):
                 f"'best_checkpoint.save_top_k' is {best.save_top_k} (got '{best.filename}', over which every "
                 "checkpoint would be written, good or bad)"
             )
+        if best.mode == "max" and (best.monitor or "").endswith(("loss", "distance")):
+            sys.exit(
+                f"Expected 'best_checkpoint.mode' to be min for '{best.monitor}', which is better the lower it is (got "
+                "max)"
+            )
         if config.run_dir is None:
             config.run_dir = str(RUNS / ("-".join(Path(path).stem for path in config.config or []) or "unnamed"))
         self._resolve_checkpoint(config)

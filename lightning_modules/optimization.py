@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
+from pytorch_lightning.strategies import FSDPStrategy
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -157,8 +158,15 @@ class ScheduledModule(LightningModule):
     scheduler: LRSchedulerCallable | None
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """Build the optimiser and schedule."""
+        """Build the optimiser and schedule.
+
+        Raises:
+            ValueError: If a :class:`MuonAdamW` is to see the flat parameters of FSDP, none of which is a matrix.
+        """
         built = self.optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
+        fsdp = self._trainer is not None and isinstance(self._trainer.strategy, FSDPStrategy)
+        if fsdp and isinstance(built, MuonAdamW):
+            raise ValueError("Expected another 'optimizer' under FSDP, whose parameters are flat (got MuonAdamW)")
         if self.scheduler is None:
             return {"optimizer": built}
         schedule = self.scheduler(built)

@@ -7,7 +7,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from data.argument_checks import check_index
 from data.video.datamodules import VideoDataModule, VideoSplit
-from data.video.reading import open_video
+from data.video.frame_folder import FrameFolder
+from data.video.pyav_file import PyAVFile
 from data.video.video_error import VideoError
 from data.video.video_list import VideoList
 
@@ -73,10 +74,10 @@ class VideoProblems(Dataset[str]):
         check_index(index, len(self))
         path = self.videos.paths[index]
         try:
-            with open_video(path, "pyav", self.threads) as video:
+            with FrameFolder(path) if path.is_dir() else PyAVFile(path, self.threads) as video:
                 if video.num_frames < self.min_frames:
                     return f"Expected {path} to have at least {self.min_frames} frames (got {video.num_frames})"
-                video.read(range(video.num_frames))
+                video.check()
         except VideoError as error:
             return str(error)
         return ""

@@ -1,7 +1,7 @@
 """A video as a folder of images, one a frame."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice, pairwise
 from pathlib import Path
 
@@ -61,19 +61,32 @@ class FrameFolder:
         Raises:
             VideoError: If an image is damaged, has no values of 8 or 16 bits, or has another size than those before.
         """
-        frames: list[Tensor] = []
+        return torch.stack(list(self._images(indices)))
+
+    def check(self) -> None:
+        """Read all frames, and keep none.
+
+        Raises:
+            VideoError: See :meth:`read`.
+        """
+        for _ in self._images(range(self.num_frames)):
+            pass
+
+    def _images(self, indices: Sequence[int]) -> Iterator[Tensor]:
+        first: Tensor | None = None
         for index in indices:
             file = self._files[index]
             try:
                 with Image.open(file) as image:
                     ImageOps.exif_transpose(image, in_place=True)  # as it is to be seen: phones note the rotation
-                    frames.append(pil_to_tensor(_eight_bits(image, file).convert("RGB")))
+                    frame = pil_to_tensor(_eight_bits(image, file).convert("RGB"))
             except (OSError, SyntaxError) as error:  # Pillow's word for a broken PNG file is the latter
                 raise VideoError(f"Expected {file} to be a whole image ({error})") from error
-            if frames[-1].shape != frames[0].shape:
-                expected, got = list(frames[0].shape[1:]), list(frames[-1].shape[1:])
+            first = frame if first is None else first
+            if frame.shape != first.shape:
+                expected, got = list(first.shape[1:]), list(frame.shape[1:])
                 raise VideoError(f"Expected {file} to be of the size of the other frames, {expected} (got {got})")
-        return torch.stack(frames)
+            yield frame
 
     def __enter__(self) -> "FrameFolder":
         return self

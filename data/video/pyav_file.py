@@ -89,27 +89,41 @@ class PyAVFile:
         Raises:
             VideoError: If one of them, or one decoded on the way to them, is damaged, or the size changes.
         """
-        wanted = set(indices)
-        frames: dict[int, Tensor] = {}
+        frames = dict(self._images(set(indices)))
+        return torch.stack([frames[index] for index in indices])
+
+    def check(self) -> None:
+        """Decode all frames, and keep none.
+
+        Raises:
+            VideoError: See :meth:`read`.
+        """
+        for _ in self._images(set(range(self.num_frames))):
+            pass
+
+    def _images(self, wanted: set[int]) -> Iterator[tuple[int, Tensor]]:
+        """The frames wanted, with their numbers, as they are decoded."""
+        missing, sizes = set(wanted), set()
         try:
             for number, frame in self._decode(min(wanted)):
                 if frame.is_corrupt:  # FFmpeg has noticed damage, and filled the frame with a guess
                     raise VideoError(f"Expected {self.path} to be a whole video (frame {number} is damaged)")
-                if number in wanted:
-                    frames[number] = frame_image(frame)
-                if len(frames) == len(wanted):
+                if number in missing:
+                    image = frame_image(frame)
+                    missing.remove(number)
+                    sizes.add(tuple(image.shape[1:]))
+                    yield number, image
+                if not missing:
                     break
         except (av.error.FFmpegError, OSError) as error:
             raise VideoError(f"Expected {self.path} to be a whole video ({error.strerror})") from error
-        missing = sorted(wanted - frames.keys())
         if missing:
             raise VideoError(
-                f"Expected {self.path} to be a whole video (frame {missing[0]} of {self.num_frames} cannot be decoded)"
+                f"Expected {self.path} to be a whole video (frame {min(missing)} of {self.num_frames} cannot be "
+                "decoded)"
             )
-        sizes = {tuple(frame.shape[1:]) for frame in frames.values()}
         if len(sizes) > 1:
             raise VideoError(f"Expected the frames of {self.path} to have one size (got {sorted(sizes)})")
-        return torch.stack([frames[index] for index in indices])
 
     def _decode(self, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
         """Frames with their numbers, from the last key frame at or before frame `first` on."""

@@ -21,5 +21,6 @@ class StepSeed(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Seed."""
-        number = trainer.fit_loop.total_batch_idx
+        # Not that of the batches begun: after a signal within a step, a batch begins twice.
+        number = trainer.fit_loop.epoch_loop.batch_progress.total.completed
         torch.manual_seed(int(random_bits(self.seed, "training/step", [number], trainer.global_rank)[0]) >> 1)

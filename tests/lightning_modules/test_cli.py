@@ -246,6 +246,12 @@ def test_one_callback_without_a_list(cli, tiny, tmp_path):
     assert run.trainer.early_stopping_callback.monitor == "val/loss"
 
 
+def test_best_checkpoint_is_not_the_one_with_the_highest_loss(cli, tiny, tmp_path):
+    given = [*tiny, "--run_dir", tmp_path / "run", "--best_checkpoint.monitor", "val/loss"]
+    with pytest.raises(SystemExit, match=r"Expected 'best_checkpoint.mode' to be min for 'val/loss'"):
+        cli("fit", *given)
+
+
 @pytest.mark.parametrize("number", [3, -1])
 def test_several_best_checkpoints_need_names_of_their_own(cli, tiny, tmp_path, number):
     given = [*tiny, "--run_dir", tmp_path / "run", "--best_checkpoint.save_top_k", number]

@@ -5,7 +5,7 @@ import pytorch_lightning as pl
 import torch
 
 from data.stream_datamodule import StreamDataModule
-from lightning_modules.callbacks import LastCheckpoint
+from lightning_modules.callbacks import LastCheckpoint, StepSeed
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -98,6 +98,17 @@ def test_validation_that_a_fit_was_killed_in_is_made(tmp_path, every, interval):
     assert then[1] == [step for step in (3, 6, 9, 12) if step > written and step % interval == 0]
 
 
+def test_fit_killed_twice_where_epochs_end_without_a_validation(tmp_path):
+    items, checkpoint = [], tmp_path / "last.ckpt"
+    for step in (8, 13, None):
+        killed = [] if step is None else [At("on_train_batch_start", step, interrupt)]
+        written = torch.load(checkpoint, weights_only=True)["global_step"] if checkpoint.exists() else 0
+        given = checkpoint if written else None
+        seen, _ = fit(tmp_path, *killed, every=6, ckpt_path=given, max_epochs=4, limit_val_batches=0)
+        items = items[: 4 * written] + seen
+    assert items == list(range(96))
+
+
 def test_checkpoint_is_not_written_between_batches_of_a_step(tmp_path):
     written = []
 
@@ -117,6 +128,30 @@ def test_batch_that_a_signal_came_into_comes_again(tmp_path):
     whole = fit(tmp_path, At("on_after_backward", 3, lambda trainer: trainer.save_checkpoint(inside)), max_epochs=2)
     then = fit(tmp_path, ckpt_path=inside, max_epochs=2)
     assert (whole, then) == ((list(range(48)), [6, 12]), (list(range(12, 48)), [6, 12]))
+
+
+def test_draws_after_a_signal_within_a_step_are_those_of_the_fit_without(tmp_path):
+    class Draws(StepSeed):
+        def __init__(self):
+            self.seeds = []
+
+        def on_train_batch_start(self, *args):
+            super().on_train_batch_start(*args)
+            self.seeds.append(torch.initial_seed())
+
+    whole, then, inside = Draws(), Draws(), tmp_path / "inside.ckpt"
+    save = At("on_after_backward", 3, lambda trainer: trainer.save_checkpoint(inside))
+    torch.manual_seed(7)
+    fit(tmp_path, whole, save, max_epochs=2)
+    torch.manual_seed(7)
+    fit(tmp_path, then, ckpt_path=inside, max_epochs=2)
+    assert len(set(whole.seeds)) == 12
+    assert then.seeds == whole.seeds[3:]
+
+
+def test_steps_between_writes_are_positive():
+    with pytest.raises(ValueError, match=r"Expected 'every_n_train_steps' to be positive \(got 0\)"):
+        LastCheckpoint(0)
 
 
 def test_batches_of_another_size_begin_with_an_epoch(tmp_path):

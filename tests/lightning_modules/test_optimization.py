@@ -1,10 +1,12 @@
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
+from pytorch_lightning.strategies import FSDPStrategy
 from torch import nn
 
-from lightning_modules.optimization import MuonAdamW
+from lightning_modules.optimization import MuonAdamW, ScheduledModule
 
 RATES = {"lr": 0.03, "weight_decay": 0.1}
 BFLOAT16 = {"rtol": 0, "atol": 3e-3}  # torch iterates in it; a step moves a weight by about 6e-3 rms
@@ -110,6 +112,26 @@ def test_maximises_what_a_descent_on_the_negative_minimises(network):
             optimizer.step()
     for name, parameter in network.named_parameters():
         torch.testing.assert_close(parameter, descending.get_parameter(name), msg=name)
+
+
+def test_flat_parameters_of_fsdp_are_refused():
+    class Module(ScheduledModule):
+        scheduler = None
+
+        def __init__(self, optimizer):
+            super().__init__()
+            self.optimizer = optimizer
+            self.layer = nn.Linear(2, 3)
+
+    for kind in (MuonAdamW, torch.optim.AdamW):
+        module = Module(kind)
+        assert isinstance(module.configure_optimizers()["optimizer"], kind)
+        module._trainer = SimpleNamespace(strategy=FSDPStrategy())
+        if kind is MuonAdamW:
+            with pytest.raises(ValueError, match=r"Expected another 'optimizer' under FSDP, .* \(got MuonAdamW\)"):
+                module.configure_optimizers()
+        else:
+            assert isinstance(module.configure_optimizers()["optimizer"], kind)
 
 
 def test_closure(network):

@@ -1,4 +1,5 @@
 import pickle
+import weakref
 
 import av
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from PIL import Image
 
 from data.video import VideoError, open_video
+from data.video.frame_folder import FrameFolder
 from data.video.pyav_file import PyAVFile
 
 DECODERS = ["pyav", "torchcodec"]
@@ -82,6 +84,25 @@ def test_rotation_noted_in_the_file_is_applied(tmp_path, write_video, note_rotat
 def test_container_says_nothing_of_the_number_of_frames(files):
     with av.open(str(files["vp9"])) as container:
         assert container.streams.video[0].frames == 0  # so it has to be counted
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_check_decodes_every_frame_and_keeps_none(files, kind, monkeypatch):
+    images, alive = [], []
+    with FrameFolder(files[kind]) if kind == "folder" else PyAVFile(files[kind]) as video:
+        decode = video._images
+
+        def watched(wanted):
+            for image in decode(wanted):
+                frame = image[1] if isinstance(image, tuple) else image
+                images.append(weakref.ref(frame))
+                alive.append(sum(ref() is not None for ref in images))
+                yield image
+
+        monkeypatch.setattr(video, "_images", watched)
+        video.check()
+    assert len(images) == 30
+    assert max(alive) <= 3
 
 
 def test_decoding_starts_at_a_key_frame_and_ends_with_the_last_frame_wanted(files, monkeypatch):
