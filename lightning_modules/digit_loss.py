@@ -48,8 +48,8 @@ class DigitLoss(nn.Module):
         self.weight = weight
         self.pyramid = GridPyramid()
         sizes = [self.pyramid.num_nodes * channels, *([] if hidden_channels is None else [hidden_channels] * 2)]
-        self.norm = nn.BatchNorm1d(channels)
         self.read = nn.Sequential(
+            nn.BatchNorm1d(channels),
             nn.Flatten(),
             *(
                 layer
@@ -62,7 +62,8 @@ class DigitLoss(nn.Module):
 
     def digits(self, features: Tensor) -> Tensor:
         """Read features ``[B, C, h, w]``: ``[B, num_classes, 3]``, logit, row and column of each class."""
-        return self.read(normalize_nodes(self.norm, self.pyramid.pool(features)))
+        norm, read = self.read[0], self.read[1:]
+        return read(normalize_nodes(norm, self.pyramid.pool(features)))
 
     def forward(self, features: Tensor, centre: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of the features of frames.

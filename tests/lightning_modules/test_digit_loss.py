@@ -10,7 +10,7 @@ from lightning_modules.digit_loss import accuracy
 def test_an_mlp_reads_the_nodes():
     loss = DigitLoss(channels=4, num_classes=3, hidden_channels=8).eval()
     features = torch.rand(5, 4, 3, 3)
-    x = loss.pyramid.pool(features).flatten(1) / (1 + loss.norm.eps) ** 0.5
+    x = loss.pyramid.pool(features).flatten(1) / (1 + loss.read[0].eps) ** 0.5
     first, second, last = (layer for layer in loss.read if isinstance(layer, torch.nn.Linear))
     torch.testing.assert_close(loss.digits(features).flatten(1), last(second(first(x).relu()).relu()))
 
@@ -19,8 +19,8 @@ def test_an_mlp_reads_the_nodes():
 def test_by_hand(weight):
     loss = DigitLoss(channels=4, num_classes=4, locate_weight=2.0, weight=weight).eval()
     with torch.no_grad():
-        loss.read[1].weight.zero_()
-        said = loss.read[1].bias.view(4, 3)
+        loss.read[2].weight.zero_()
+        said = loss.read[2].bias.view(4, 3)
         said.fill_(0.5)  # all in the middle
         said[:, 0] = torch.tensor([1.0, 3.0, 0.0, 0.0]).log().nan_to_num(neginf=-1e9)  # 1/4, 3/4, 0, 0
     centre = torch.full((1, 4, 2), math.nan)

@@ -72,17 +72,17 @@ def test_batch_that_does_not_fit(shown, centre, message):
 def test_loss_that_is_no_number_stops_the_fit_before_the_weights_change():
     module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), num_classes=2)
     with torch.no_grad():
-        module.loss.read[1].bias[0] = torch.inf
-    before = module.loss.read[1].weight.clone()
+        module.loss.read[2].bias[0] = torch.inf
+    before = module.loss.read[2].weight.clone()
     with pytest.raises(ValueError, match=r"Expected 'loss' to be finite \(got nan at training step 0\)"):
         trainer().fit(module, frames())
-    assert torch.equal(module.loss.read[1].weight, before)
+    assert torch.equal(module.loss.read[2].weight, before)
 
 
 def test_accuracy_is_over_frames_not_over_batches():
     module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), num_classes=2)
     with torch.no_grad():
-        module.loss.read[1].weight.zero_()
-        module.loss.read[1].bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0, 0.0]))  # always says class 0
+        module.loss.read[2].weight.zero_()
+        module.loss.read[2].bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0, 0.0]))  # always says class 0
     (scores,) = trainer().test(module, frames(), verbose=False)  # batches of 4 and 1
     assert scores["test/acc"] == pytest.approx(3 / 5)

@@ -272,7 +272,7 @@ def test_fit_with_a_loss_on_frames(tmp_path):
     train = DataLoader(list(zip(*videos_with_centres(), strict=True)), batch_size=8)
     trainer = fit(module, tmp_path, train, loader())
     assert not torch.equal(module.network.backbone.convs[0].weight, before)
-    assert module.frame_loss.norm.running_mean.abs().max() > 0
+    assert module.frame_loss.read[0].running_mean.abs().max() > 0
     names = {f"train/frame_{name}" for name in ("loss", "acc", "distance")}
     assert {name for name in trainer.callback_metrics if "frame" in name} == names
     trainer.test(module, loader(), verbose=False)  # without centres
