@@ -42,10 +42,10 @@ SHIPPED = {
     "6_five_digits_together": None,
     "7_five_digits_and_places": None,
     "8_five_digits_wide": None,
-    "9_five_digits_deeper": "rstg-5syncmnist",
-    "10_three_digits_again": "rstg-3syncmnist",
-    "11_five_digits_finer": None,
-    "12_three_digits_finer": None,
+    "9_five_digits_deeper": None,
+    "10_three_digits_again": None,
+    "11_five_digits_finer": "rstg-5syncmnist",
+    "12_three_digits_finer": "rstg-3syncmnist",
 }
 # Inflation, non-local blocks, places of the graph inside, what reads the features.
 SCENES = {
