@@ -96,7 +96,7 @@ class SmallCNN(nn.Module):
             )
         if coordinates and numbers[-1] == 0:
             raise ValueError(
-                f"Expected 'num_blocks' to end with a positive number, as 'coordinates' are for the last blocks "
+                "Expected 'num_blocks' to end with a positive number, as 'coordinates' are for the last blocks "
                 f"(got {num_blocks})"
             )
         self.in_channels = in_channels

@@ -60,7 +60,7 @@ class UnrolledSpaceTimeGraph(BaseTransform):
         nodes = {"x": x.transpose(0, 1).flatten(end_dim=1)}
         nodes["frame"] = torch.arange(num_frames, device=x.device).repeat_interleave(num_nodes)
         for name in data.node_attrs():
-            if name not in ("x", "y") and isinstance(value := data[name], Tensor):
+            if name not in (*nodes, "y") and isinstance(value := data[name], Tensor):
                 nodes[name] = value.repeat(num_frames, *[1] * (value.dim() - 1))
 
         if "num_nodes" in data:

@@ -34,10 +34,12 @@ def test_whatever_has_a_row_for_each_node_is_repeated(by_hand):
     by_hand.walk = torch.tensor([[3, 4, 5], [6, 7, 8]])
     by_hand.y = torch.tensor([1, 0])  # two labels of the clip
     by_hand.names = ["left", "right"]
+    by_hand.frame = torch.tensor([7, 7])  # the clip's in a longer video: the number in the clip takes its place
     data, hetero = UnrolledSpaceTimeGraph()(by_hand), UnrolledSpaceTimeGraph(to_hetero=True)(by_hand)
     assert data.walk.tolist() == hetero["node"].walk.tolist() == 3 * [[3, 4, 5], [6, 7, 8]]
     assert data.y.tolist() == hetero.y.tolist() == [1, 0]
     assert data.names == hetero.names == ["left", "right"]
+    assert data.frame.tolist() == hetero["node"].frame.tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_hetero_holds_the_same_edges(by_hand):
