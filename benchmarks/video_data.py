@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 
+import torch
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -52,9 +53,10 @@ def run(settings: Settings) -> Result:
                 num_workers=0,
             )
             clips = VideoClips(data.videos("val"), data.clip_sampling("val"), nn.Identity(), decoder)
-            contestants[f"reading, {name}"] = partial(read_all, clips, num_videos)
-            contestants[f"training clip, {name}"] = partial(items, data.make_dataset("train"), num_videos)
-            contestants[f"test item of 22 views, {name}"] = partial(items, data.make_dataset("test"), num_videos)
+            contestants[f"reading, {name}"] = on_one_core(partial(read_all, clips, num_videos))
+            train, test = data.make_dataset("train"), data.make_dataset("test")
+            contestants[f"training clip, {name}"] = on_one_core(partial(items, train, num_videos))
+            contestants[f"test item of 22 views, {name}"] = on_one_core(partial(items, test, num_videos))
         times = interleave(contestants, settings.num_rounds(ROUNDS), settings.device, "video_data")
     table: list[Row] = [
         measured(f"{name}, one core", "videos/s", [num_videos / seconds for seconds in times[name]])
@@ -85,3 +87,17 @@ def items(clips: Dataset, number: int) -> None:
     """Make whole items."""
     for index in range(number):
         clips[index]
+
+
+def on_one_core(read: Callable[[], None]) -> Callable[[], None]:
+    """The same with one thread of torch's, as a worker that loads data has."""
+
+    def read_on_one_core() -> None:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            read()
+        finally:
+            torch.set_num_threads(threads)
+
+    return read_on_one_core

@@ -12,7 +12,7 @@ from benchmarks.memory import MIB, peak_tensor_bytes
 from benchmarks.results import Result, Row, measured, ratios
 from benchmarks.settings import Settings
 from benchmarks.timing import interleave
-from benchmarks.video_data import HEIGHTS, items, scene_sets
+from benchmarks.video_data import HEIGHTS, items, on_one_core, scene_sets
 from data.video import SomethingSomethingDataModule
 from data.video.scenes import write_v1, write_v2
 from data.video.something_something import Version
@@ -58,7 +58,7 @@ def run(settings: Settings) -> Result:
             data = SomethingSomethingDataModule(
                 root, version, num_frames=frames, resize=resize, crop=size, eval_crop=size, num_workers=0
             )
-            contestants[name] = partial(items, data.make_dataset("train"), num_videos)
+            contestants[name] = on_one_core(partial(items, data.make_dataset("train"), num_videos))
         times = interleave(contestants, settings.num_rounds(ROUNDS), settings.device, "video step")
 
     plain, checkpointed = networks

@@ -1,23 +1,19 @@
 """The data of the application: SyncMNIST videos to train and test on, frames with digits to pre-train on."""
 
-from typing import Any, TypeVar
-
 from data import pair_labels
-from data.argument_checks import check_sizes
-from data.curriculum import Table
+from data.argument_checks import check_seed, check_sizes
 from data.digits import DigitImages
 from data.digits.digit_images import Source, Split
-from data.placed_digits import PlacedDigits
+from data.placed_digits import PlacedDigits, check_max_digits
 from data.stream_datamodule import StreamDataModule
 from data.sync_paths import PUBLISHED_TEST_PATHS
 from data.syncmnist import SyncMNIST, make_curricula
 
-Number = TypeVar("Number", int, float)
 EPOCH_ITEMS = 20_000
 
 
 class _DigitDataModule(StreamDataModule):
-    """Data that is drawn from digit images: how much of it, and of which digits."""
+    """Data that is drawn from digit images: how much of it, how large, and of which digits."""
 
     channels = 1
 
@@ -28,17 +24,23 @@ class _DigitDataModule(StreamDataModule):
         source: Source,
         root: str | None,
         download: bool,
+        frame_size: int,
+        canvas_size: int,
+        seed: int,
         items: dict[str, int],
         epoch_items: int | None,
         unit: str,
     ) -> None:
         super().__init__(batch_size, num_workers)
+        check_seed(seed)
+        check_sizes(frame_size=frame_size, canvas_size=canvas_size)
         check_sizes(**{f"{split}_{unit}": number for split, number in items.items()})
         if epoch_items is not None and not 1 <= epoch_items <= items["train"]:
             raise ValueError(
                 f"Expected 'epoch_{unit}' to be between 1 and {items['train']}, 'train_{unit}' (got {epoch_items})"
             )
         self.source, self.root, self.download = source, root, download
+        self.frame_size, self.canvas_size, self.seed = frame_size, canvas_size, seed
         self.num_items = items
         self.epoch_items = min(items["train"], EPOCH_ITEMS) if epoch_items is None else epoch_items
 
@@ -74,9 +76,10 @@ class SyncMNISTDataModule(_DigitDataModule):
             included, repeats.
         epoch_videos: Videos in an epoch over all processes; None for 20,000, or `train_videos` where that is less.
         val_videos: Videos to validate on.
-        test_videos: Videos to test on; not used with `test_paths`.
+        test_videos: Videos to test on.
         test_paths: An npz file with the paths of the test videos, or ``"published"`` for the published 5SyncMNIST test
-            set, which needs `source` ``"mnist"``.
+            set, which needs `source` ``"mnist"``. Then the file says how many videos are tested, of how many digits and
+            moves, not `test_videos` and the settings of `eval_`.
         batch_size: Videos per batch and process.
         num_workers: Processes that make videos; 0 for the training process itself.
         source: ``"bundled"`` for the digits that ship with the code, ``"mnist"`` for the full data set.
@@ -123,19 +126,17 @@ class SyncMNISTDataModule(_DigitDataModule):
         if boxes and train_centres:
             raise ValueError("Expected 'train_centres' to be False beside boxes=True (got True)")
         items = {"train": train_videos, "val": val_videos, "test": test_videos}
-        super().__init__(batch_size, num_workers, source, root, download, items, epoch_videos, unit="videos")
+        drawn = (source, root, download, frame_size, canvas_size, seed)
+        super().__init__(batch_size, num_workers, *drawn, items, epoch_videos, unit="videos")
         self.save_hyperparameters(logger=False)
-        self.num_frames, self.frame_size, self.canvas_size = num_frames, frame_size, canvas_size
+        check_sizes(num_frames=num_frames)
+        self.num_frames = num_frames
         self.train_settings = {"num_digits": num_digits, "max_move": max_move, "no_pair": no_pair}
-        self.eval_settings = {
-            "num_digits": _last(num_digits) if eval_num_digits is None else eval_num_digits,
-            "max_move": _last(max_move) if eval_max_move is None else eval_max_move,
-            "no_pair": _last(no_pair) if eval_no_pair is None else eval_no_pair,
-        }
-        make_curricula(**self.train_settings)
+        given = {"num_digits": eval_num_digits, "max_move": eval_max_move, "no_pair": eval_no_pair}
+        curricula = make_curricula(**self.train_settings)
+        self.eval_settings = {name: curricula[name].last if given[name] is None else given[name] for name in given}
         make_curricula(**self.eval_settings, prefix="eval_")
         self.test_paths = str(PUBLISHED_TEST_PATHS) if test_paths == "published" else test_paths
-        self.seed = seed
         self.boxes = boxes
         self.train_centres = train_centres
 
@@ -206,17 +207,13 @@ class PlacedDigitsDataModule(_DigitDataModule):
         seed: int = 0,
     ) -> None:
         items = {"train": train_frames, "val": val_frames, "test": test_frames}
-        super().__init__(batch_size, num_workers, source, root, download, items, epoch_frames, unit="frames")
+        drawn = (source, root, download, frame_size, canvas_size, seed)
+        super().__init__(batch_size, num_workers, *drawn, items, epoch_frames, unit="frames")
         self.save_hyperparameters(logger=False)
-        self.max_digits, self.frame_size, self.canvas_size = max_digits, frame_size, canvas_size
-        self.seed = seed
+        check_max_digits(max_digits)
+        self.max_digits = max_digits
 
     def make_dataset(self, split: Split) -> PlacedDigits:
         """Makes the frames of a split."""
         digits, num_frames = self.digits(split), self.num_items[split]
         return PlacedDigits(digits, self.max_digits, self.frame_size, self.canvas_size, num_frames, self.seed)
-
-
-def _last(value: Number | Table) -> Any:
-    """The number itself, or the last value of a table."""
-    return value if isinstance(value, (int, float)) else value[-1][1]

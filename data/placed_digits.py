@@ -59,9 +59,8 @@ class PlacedDigits(Dataset[tuple[Tensor, Tensor, Tensor]]):
         seed: int = 0,
     ) -> None:
         check_seed(seed)
-        check_sizes(max_digits=max_digits, frame_size=frame_size, canvas_size=canvas_size, num_frames=num_frames)
-        if max_digits > NUM_CLASSES:
-            raise ValueError(f"Expected 'max_digits' to be at most {NUM_CLASSES} (got {max_digits})")
+        check_sizes(frame_size=frame_size, canvas_size=canvas_size, num_frames=num_frames)
+        check_max_digits(max_digits)
         self.digits = digits
         self.max_digits = max_digits
         self.frame_size = frame_size
@@ -109,3 +108,10 @@ class PlacedDigits(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, ...]]:
         return StackedItems(self.batch(indices))
+
+
+def check_max_digits(max_digits: int) -> None:
+    """Raises ValueError unless `max_digits` is an integer from 1 to 10."""
+    check_sizes(max_digits=max_digits)
+    if max_digits > NUM_CLASSES:
+        raise ValueError(f"Expected 'max_digits' to be at most {NUM_CLASSES} (got {max_digits})")

@@ -91,10 +91,19 @@ class VideoDataModule(StreamDataModule):
         check_sizes(
             num_frames=num_frames,
             stride=stride,
+            resize=resize,
+            crop=crop,
+            eval_crop=eval_crop,
+            test_crops=test_crops,
             test_samplings=test_samplings,
             test_batch_size=test_batch_size,
             decode_threads=decode_threads,
         )
+        for name, side_length in (("crop", crop), ("eval_crop", eval_crop)):
+            if side_length > resize:
+                raise ValueError(f"Expected '{name}' to be at most {resize}, 'resize' (got {side_length})")
+        if test_crops % 2 == 0:
+            raise ValueError(f"Expected 'test_crops' to be odd, so that one is in the centre (got {test_crops})")
         if sampling not in SAMPLINGS:
             raise ValueError(f"Expected 'sampling' to be one of {list(SAMPLINGS)} (got {sampling!r})")
         if decoder not in DECODERS:

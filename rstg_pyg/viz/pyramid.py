@@ -116,7 +116,7 @@ def _draw_planes(axis: Axes, picture: Tensor, box: Tensor, scale: Tensor, edge_i
     means = (share / share.sum(dim=1, keepdim=True)) @ picture.flatten(start_dim=1).t()  # [N, 1 or 3]
     means = means.expand(-1, 3)
     nodes, corners = slanted_cells(box, scale + 1.0)
-    source, destination = edge_index[:, edge_index[0] < edge_index[1]]
+    source, destination = edge_index.sort(dim=0).values.unique(dim=1)  # a line for both directions
     across = scale[source] != scale[destination]
     lines = torch.stack([nodes[source], nodes[destination]], dim=1)
 

@@ -92,7 +92,7 @@ def record(model: nn.Module, class_names: Sequence[str] | None = None) -> Iterat
     Args:
         model: A module with one :class:`rstg_pyg.RSTG` inside. A :class:`rstg_pyg.VideoClassifier` also shows its
             frames and, where its graph is an :class:`~rstg_pyg.nn.RSTGToVec` behind a backbone that reads every frame
-            by itself, its scores over time.
+            by itself, its scores over time: those of whole clips, not of single steps.
         class_names: Names of the classes; None takes those of the classifier's ``config`` or, without one, numbers.
 
     Yields:

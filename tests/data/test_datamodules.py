@@ -119,21 +119,39 @@ def test_hyper_parameters_are_plain_types():
     [
         ({"batch_size": 0}, r"'batch_size' to be an integer of at least 1 \(got 0\)"),
         ({"num_workers": -1}, r"'num_workers' to be an integer of at least 0 \(got -1\)"),
-        ({"source": "mnist"}, r"'root' to be a directory, since 'source' is 'mnist' \(got None\)"),
         ({"num_digits": 1}, r"'num_digits' to be between 2 and 10 \(got 1\)"),
+        ({"num_digits": []}, r"'num_digits' to be an integer or a list .* \(got an empty list\)"),
+        ({"num_frames": 0}, r"'num_frames' to be an integer of at least 1 \(got 0\)"),
+        ({"canvas_size": 29}, r"'canvas_size' to be an integer of at least 30 \(got 29\)"),
+        ({"seed": -1}, r"'seed' to be an integer in \[0, 2\^64\) \(got -1\)"),
         ({"val_videos": 0}, r"'val_videos' to be an integer of at least 1 \(got 0\)"),
         ({"eval_no_pair": 2}, r"'eval_no_pair' to be between 0 and 1 \(got 2\)"),
         ({"epoch_videos": 41}, r"'epoch_videos' to be between 1 and 40, 'train_videos' \(got 41\)"),
     ],
 )
-def test_wrong_arguments_are_named(arguments, message):
-    def use():
-        data = SyncMNISTDataModule(**SMALL | arguments)
-        data.setup("fit")
-        data.train_dataloader()
-
+def test_wrong_arguments_are_named_before_files_are_read(arguments, message):
     with pytest.raises(ValueError, match=message):
-        use()
+        SyncMNISTDataModule(**SMALL | arguments)
+
+
+def test_tables_of_something_else_are_named():
+    for arguments, message in (
+        ({"num_digits": [3]}, r"'num_digits' to be an integer or a list .* \(got 3 in it\)"),
+        ({"no_pair": None}, r"'no_pair' to be a number or a list .* \(got None\)"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            SyncMNISTDataModule(**SMALL | arguments)
+
+
+def test_missing_root_is_named_when_digits_are_read():
+    data = SyncMNISTDataModule(**SMALL, source="mnist")
+    with pytest.raises(ValueError, match=r"'root' to be a directory, since 'source' is 'mnist' \(got None\)"):
+        data.setup("fit")
+
+
+def test_more_digits_a_frame_than_there_are_classes_are_refused_at_once():
+    with pytest.raises(ValueError, match=r"'max_digits' to be at most 10 \(got 11\)"):
+        PlacedDigitsDataModule(max_digits=11)
 
 
 def test_processes_train_on_videos_of_their_own():

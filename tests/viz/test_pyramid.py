@@ -26,6 +26,14 @@ def test_cells_show_what_their_nodes_average_and_every_pair_is_joined_once():
     assert sum(inside) + between == PYRAMID.num_edges / 2
 
 
+def test_an_edge_of_one_direction_is_a_line_as_well():
+    pyramid = GridPyramid((2, 1))
+    for source, destination in ((0, 1), (1, 0)):
+        one_way = pyramid.edge_index[:, pyramid.edge_index[source] < pyramid.edge_index[destination]]
+        data = Data(box=pyramid.box, scale=pyramid.scale, edge_index=one_way)
+        assert planes(draw_pyramid(data))[1:] == ([4, 0], 4)
+
+
 def test_every_node_is_numbered_inside_its_cell():
     axes = draw_pyramid(torch.rand(1, 3, 8, 8), GridPyramid((3, 2, 1))).axes[0]
     assert [text.get_text() for text in axes.texts] == [str(node) for node in range(14)]
