@@ -1,7 +1,6 @@
 """The command line: LightningCLI with our links, run folders, loggers and callbacks."""
 
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +117,13 @@ class RSTGCLI(LightningCLI):
             sys.exit(f"Expected '--ckpt_path' to be best, last, a checkpoint or a model to {subcommand} (got none)")
         if config.get("ckpt_path") not in ("best", "last"):
             if subcommand in ("validate", "test", "predict"):
-                with suppress(FileNotFoundError):  # a checkpoint
-                    self._weights = find_folder(config.ckpt_path) / "model.safetensors"
+                try:
+                    folder = find_folder(config.ckpt_path, "'--ckpt_path' to be best, last, a checkpoint, a folder")
+                except FileNotFoundError as error:
+                    if not _may_be_checkpoint(config.ckpt_path):
+                        sys.exit(str(error))
+                else:
+                    self._weights = folder / "model.safetensors"
                     config.ckpt_path = None
             elif config.get("ckpt_path") is not None and not _may_be_checkpoint(config.ckpt_path):
                 sys.exit(f"Expected '--ckpt_path' to be best, last or a checkpoint (got '{config.ckpt_path}', no file)")

@@ -10,6 +10,7 @@ from pytorch_lightning.cli import instantiate_module
 from lightning_modules.data_description import DATA_DESCRIPTION, describe_data
 from lightning_modules.video_classification import VideoClassification
 from rstg_pyg import VideoClassifier
+from rstg_pyg.models.model_folder import complete_config, find_folder
 
 
 def load_classifier(ckpt_path: Path | None, pretrained: str | None) -> VideoClassifier:
@@ -26,7 +27,7 @@ def load_classifier(ckpt_path: Path | None, pretrained: str | None) -> VideoClas
     if ckpt_path is not None and pretrained is None:
         return load_trained(ckpt_path)
     if pretrained is not None and ckpt_path is None:
-        return VideoClassifier.from_pretrained(pretrained)
+        return VideoClassifier.from_pretrained(find_folder(pretrained, "'pretrained' to be a folder"))
     raise ValueError(f"Expected 'ckpt_path' or 'pretrained', and not both (got {ckpt_path} and {pretrained})")
 
 
@@ -37,10 +38,16 @@ def load_trained(ckpt_path: Path) -> VideoClassifier:
         ckpt_path: Checkpoint of a video classifier that fit trained.
 
     Raises:
-        ValueError: If the checkpoint does not say what its network is, or its data what they are.
+        FileNotFoundError: If it is not there.
+        ValueError: If the checkpoint does not say what its network is, or its data what they are, or the network is no
+            :class:`rstg_pyg.VideoClassifier`.
     """
-    config = VideoClassifier.from_config(read_description(ckpt_path)).config
+    config = complete_config(read_description(ckpt_path))
     network = VideoClassification.load_from_checkpoint(ckpt_path, map_location="cpu").network
+    if not isinstance(network, VideoClassifier):
+        raise ValueError(
+            f"Expected 'ckpt_path' to hold a VideoClassifier (got a {type(network).__name__} in '{ckpt_path}')"
+        )
     network.config = config
     return network.eval()
 
@@ -52,9 +59,12 @@ def read_description(ckpt_path: Path) -> dict[str, Any]:
     and the input; for one that was written when they did not, the data module is asked, and its data have to be there.
 
     Raises:
+        FileNotFoundError: If it is not there.
         ValueError: If the checkpoint was not written by ``main.py fit`` of a video classifier, or does not hold class
             names and input and the data module cannot say them.
     """
+    if not ckpt_path.is_file():
+        raise FileNotFoundError(f"Expected 'ckpt_path' to be a checkpoint (got '{ckpt_path}', which is no file)")
     checkpoint = torch.load(ckpt_path, map_location="cpu", mmap=True, weights_only=True)
     network = checkpoint.get("hyper_parameters", {}).get("network")
     arguments, described = checkpoint.get("datamodule_hyper_parameters"), checkpoint.get(DATA_DESCRIPTION)

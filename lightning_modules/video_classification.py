@@ -112,7 +112,12 @@ class VideoClassification(ScheduledModule):
                 continue
             module = self.network.backbone if name == "backbone_weights" else self.network
             if isinstance(module, InflatedResNet | TorchvisionBackbone):
-                rank_zero_info(str(load_pretrained(module, path)))
+                try:
+                    rank_zero_info(str(load_pretrained(module, path)))
+                except (FileNotFoundError, ValueError) as error:
+                    raise type(error)(
+                        f"Expected '{name}' to hold the weights of the {type(module).__name__} (got '{path}': {error})"
+                    ) from error
             elif name == "network_weights" and self.backbone_weights is not None and self._has_another_backbone(path):
                 rank_zero_warn(load_weights(module, path, name, prefixes, but="backbone"))
             else:

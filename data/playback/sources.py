@@ -27,23 +27,49 @@ class Source(Protocol):
         ...
 
 
-def open_source(source: str, frame_rate: float | None = None) -> Source:
+def open_source(source: str, frame_rate: float | None = None, stride: int = 1) -> Source:
     """Open what a user names.
 
     Args:
         source: A video file, a folder of numbered images, the number of a camera, or an address such as
             ``rtsp://host/path``. (A file whose name is a number is ``./0``.)
         frame_rate: Frames a second of a folder, which does not say; None is 25.
+        stride: Every ``stride``-th frame is given; frames keep their numbers.
 
     Raises:
         FileNotFoundError: If there is no such file or folder.
-        ValueError: If it cannot be read, or ``frame_rate`` is given for what says its own.
+        ValueError: If it cannot be read, ``frame_rate`` is given for what says its own, or ``stride`` is not positive.
     """
+    if stride < 1:
+        raise ValueError(f"Expected 'stride' to be positive (got {stride})")
+    opened = _open(source, frame_rate)
+    return opened if stride == 1 else StridedSource(opened, stride)
+
+
+def _open(source: str, frame_rate: float | None) -> Source:
     if Path(source).is_dir() and not source.isdecimal():
         return FolderSource(Path(source), FOLDER_FRAME_RATE if frame_rate is None else frame_rate)
     if frame_rate is not None:
         raise ValueError(f"Expected 'frame_rate' for a folder of images alone (got {frame_rate} for {source!r})")
     return VideoSource(source)
+
+
+class StridedSource:
+    """Every so many frames of a source.
+
+    Args:
+        source: The source.
+        stride: The first frame is given, and every ``stride``-th one after it.
+    """
+
+    def __init__(self, source: Source, stride: int) -> None:
+        self.live = source.live
+        self.source = source
+        self.stride = stride
+
+    def __iter__(self) -> Iterator[TimedFrame]:
+        """Go through the source."""
+        return (frame for frame in self.source if frame.number % self.stride == 0)
 
 
 class VideoSource:

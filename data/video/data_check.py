@@ -1,6 +1,7 @@
 """A pass over all videos of a data set that collects what is wrong with them, before a training finds out."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
@@ -86,7 +87,7 @@ class VideoProblems(Dataset[str]):
 def check_videos(data: VideoDataModule, num_workers: int = 2) -> DataReport:
     """Decode every frame of every video of a data set once; a video in several splits is looked at once.
 
-    A video of the validation or the test that is in the training's list, too, is reported.
+    A video of the validation or the test that is in the training's list, too, is reported, however its path is spelt.
 
     Args:
         data: The data set.
@@ -100,17 +101,18 @@ def check_videos(data: VideoDataModule, num_workers: int = 2) -> DataReport:
             lists[split] = data.videos(split)
         except (FileNotFoundError, ValueError) as error:  # missing, damaged, or without the labels that it needs
             problems.append(Problem(split, "list", str(error)))
-    trained_on = set(lists["train"].paths) if "train" in lists else set()
-    seen: set = set()
+    files = {split: [path.resolve() for path in videos.paths] for split, videos in lists.items()}
+    trained_on = set(files.get("train", []))
+    seen: set[Path] = set()
     for split, videos in lists.items():
-        told = split == "test" and "val" in lists and list(videos.paths) == list(lists["val"].paths)
-        checked = videos.paths if split in HELD_OUT and not told else []
+        told = split == "test" and files[split] == files.get("val")
+        checked = files[split] if split in HELD_OUT and not told else []
         leaked = [place for place, path in enumerate(checked) if path in trained_on]
         for place in leaked:
             why = f"Expected {videos.paths[place]} not to be in the list of train, too"
             problems.append(Problem(split, videos.ids[place], why))
-        places = [place for place, path in enumerate(videos.paths) if path not in seen]
-        seen.update(videos.paths)
+        places = [place for place, path in enumerate(files[split]) if path not in seen]
+        seen.update(files[split])
         if leaked or places:
             num_videos[split] = len(leaked) + len(places)
         if not places:

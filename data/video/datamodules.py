@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any, ClassVar, Literal, get_args
 
 from torch.utils.data import DataLoader, Dataset
@@ -61,6 +62,7 @@ class VideoDataModule(StreamDataModule):
         ValueError: If an argument is out of range, or an annotation is damaged.
         FileNotFoundError: If an annotation is missing. Videos are looked at when they are read
             (:func:`~data.video.check_videos` looks at all).
+        ImportError: If `decoder` is torchcodec, which is not installed.
     """
 
     channels = 3
@@ -108,6 +110,10 @@ class VideoDataModule(StreamDataModule):
             raise ValueError(f"Expected 'sampling' to be one of {list(SAMPLINGS)} (got {sampling!r})")
         if decoder not in DECODERS:
             raise ValueError(f"Expected 'decoder' to be one of {list(DECODERS)} (got {decoder!r})")
+        if decoder == "torchcodec" and find_spec("torchcodec") is None:
+            raise ImportError(
+                "Expected torchcodec to be installed, since 'decoder' is 'torchcodec': see the extra 'codec'"
+            )
         self.num_frames, self.sampling, self.stride = num_frames, sampling, stride
         self.frame_size = eval_crop
         self.test_samplings = test_samplings
@@ -203,7 +209,8 @@ class VideoFolderDataModule(VideoDataModule):
         train: The folder or file to train on; its classes, sorted, are the classes.
         val: The folder or file to validate on.
         test: The folder or file to test on; None for the one to validate on.
-        predict: The folder or file to predict; None for the one to test on. Here alone videos may have no label.
+        predict: The folder or file to predict; None for the one to test on. Here alone videos may have no label: those
+            of a folder then are in no folder of a class.
         **settings: See :class:`VideoDataModule`.
     """
 
@@ -226,7 +233,7 @@ class VideoFolderDataModule(VideoDataModule):
         Raises:
             ValueError: If a class has no video to train on, or a video outside of ``"predict"`` has no label.
         """
-        videos = read_video_folder(self.sources[split], self.class_names)
+        videos = read_video_folder(self.sources[split], self.class_names, needs_labels=split != "predict")
         unlabelled = [name for name, label in zip(videos.ids, videos.labels, strict=True) if label == UNLABELLED]
         if split != "predict" and unlabelled:
             raise ValueError(

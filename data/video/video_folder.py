@@ -35,7 +35,7 @@ def read_video_folder_classes(source: str | Path) -> list[str]:
     return names
 
 
-def read_video_folder(source: str | Path, class_names: Sequence[str]) -> VideoList:
+def read_video_folder(source: str | Path, class_names: Sequence[str], needs_labels: bool = True) -> VideoList:
     """The videos of a split, sorted by their paths.
 
     Args:
@@ -45,6 +45,8 @@ def read_video_folder(source: str | Path, class_names: Sequence[str]) -> VideoLi
             count. Without the column, or with an empty field, a video has no label. In a folder, hidden entries and
             notes (:data:`NOTE_SUFFIXES`) are left alone; what a CSV file names is taken as a video.
         class_names: The names of the classes by label; `source` need not have videos of all.
+        needs_labels: Whether the videos of a folder have to be in those of classes. Otherwise a video file, or a folder
+            of images, in `source` itself is a video without a label.
 
     Raises:
         FileNotFoundError: If there is no such folder or file.
@@ -54,7 +56,10 @@ def read_video_folder(source: str | Path, class_names: Sequence[str]) -> VideoLi
     """
     source = _existing(source)
     if source.is_dir():
-        videos = [(path, folder.name) for folder in _class_folders(source) for path in _videos_in(folder, source)]
+        beside = [] if needs_labels else _videos_beside_classes(source)
+        folders = _class_folders(source, beside)
+        videos = [(path, folder.name) for folder in folders for path in _videos_in(folder, source)]
+        videos += [(path, "") for path in beside]
     else:
         videos = [(source.parent / path, label) for path, label in _read_csv(source)]
     videos.sort()
@@ -79,9 +84,23 @@ def _visible(folder: Path) -> list[Path]:
     return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
 
 
-def _class_folders(source: Path) -> list[Path]:
+def _videos_beside_classes(source: Path) -> list[Path]:
+    def has_images(folder: Path) -> bool:
+        return any(entry.suffix.lower() in IMAGE_SUFFIXES for entry in _visible(folder))
+
     entries = _visible(source)
-    videos = [entry for entry in entries if entry.suffix.lower() in VIDEO_SUFFIXES and not entry.is_dir()]
+    _check_files(entries, source)
+    return [entry for entry in entries if (has_images(entry) if entry.is_dir() else _is_video(entry))]
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def _class_folders(source: Path, beside: Sequence[Path] = ()) -> list[Path]:
+    """The folders of classes in a folder, in which only the videos of `beside` may be without a class."""
+    entries = [entry for entry in _visible(source) if entry not in beside]
+    videos = [entry for entry in entries if _is_video(entry) and not entry.is_dir()]
     if videos:
         raise ValueError(
             f"Expected {source} to be laid out as <class>/<video> (got the video {min(videos)} beside the classes)"
@@ -97,6 +116,11 @@ def _videos_in(folder: Path, source: Path) -> list[Path]:
             f"Expected {source} to be laid out as <class>/<video>, with the frames of a video in a folder of its own "
             f"(got the image {images[0]})"
         )
+    _check_files(entries, folder)
+    return [entry for entry in entries if entry.is_dir() or _is_video(entry)]
+
+
+def _check_files(entries: Sequence[Path], folder: Path) -> None:
     known = (*VIDEO_SUFFIXES, *NOTE_SUFFIXES)
     others = sorted(entry.name for entry in entries if not entry.is_dir() and entry.suffix.lower() not in known)
     if others:
@@ -104,7 +128,6 @@ def _videos_in(folder: Path, source: Path) -> list[Path]:
             f"Expected {folder} to hold videos ({', '.join(VIDEO_SUFFIXES)}), folders of images and notes "
             f"({', '.join(NOTE_SUFFIXES)}) alone (got {others[:10]})"
         )
-    return [entry for entry in entries if entry.is_dir() or entry.suffix.lower() in VIDEO_SUFFIXES]
 
 
 def _read_csv(path: Path) -> list[tuple[str, str]]:

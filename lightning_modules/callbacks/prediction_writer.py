@@ -21,11 +21,13 @@ class PredictionWriter(BasePredictionWriter):
     ``index``           int64 ``[M]``, the video's place in its set
     ``probabilities``   float32 ``[M, num_classes]``
     ``label``           int64 ``[M]``, negative where not known
+    ``id``              str ``[M]``, the video's name in the data set
+    ``class_names``     str ``[num_classes]``
     ==================  ===========================================
 
-    Where the data set names its videos, ``predictions.csv`` has a line ``id;class name`` for each, with its most
-    probable class: the form in which Something-Something gives its training set, and takes submissions. A name with a
-    ``;``, a quotation mark or a line break in it is quoted, as usual in CSV.
+    The last two are there where the data set names its videos. Then ``predictions.csv`` has a line ``id;class name``
+    for each, with its most probable class: the form in which Something-Something gives its training set, and takes
+    submissions. A name with a ``;``, a quotation mark or a line break in it is quoted, as usual in CSV.
     """
 
     def __init__(self) -> None:
@@ -61,12 +63,19 @@ class PredictionWriter(BasePredictionWriter):
         if not trainer.is_global_zero or trainer.fast_dev_run:
             return
         index, first = np.unique(rows[0].numpy(), return_index=True)  # processes may share videos to fill up
-        np.savez(path, index=index, probabilities=rows[1].numpy()[first], label=rows[2].numpy()[first])
-        rank_zero_info(f"Wrote the predictions of {len(index)} videos to {path}")
+        probabilities, label = (column.numpy()[first] for column in rows[1:])
         videos = getattr(getattr(trainer.predict_dataloaders, "dataset", None), "videos", None)
+        names = {}
+        if videos is not None:
+            names = {
+                "id": np.array([videos.ids[video] for video in index]),
+                "class_names": np.array(videos.class_names),
+            }
+        np.savez(path, index=index, probabilities=probabilities, label=label, **names)
+        rank_zero_info(f"Wrote the predictions of {len(index)} videos to {path}")
         if videos is None:
             return
-        best = rows[1].numpy()[first].argmax(axis=1)
+        best = probabilities.argmax(axis=1)
         # Names of files may be any bytes, which Python holds as surrogates where they are no UTF-8.
         with path.with_suffix(".csv").open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file, delimiter=";", lineterminator="\n")

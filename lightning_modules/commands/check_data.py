@@ -25,6 +25,8 @@ def check_data(config: Path, num_workers: int = 2) -> None:
         FileNotFoundError: If the file is missing.
         ValueError: If it has no such section, or that one is no data set of video files.
     """
+    if not config.is_file():
+        raise FileNotFoundError(f"Expected 'config' to be a YAML file (got '{config}', which is no file)")
     section = (yaml.safe_load(config.read_text()) or {}).get("data")
     if section is None:
         raise ValueError(f"Expected 'config' to be a YAML file with a section data (got '{config}' without)")

@@ -24,6 +24,7 @@ def stream(
     out: Path | None = None,
     csv: Path | None = None,
     frame_rate: float | None = None,
+    stride: int = 1,
     device: str | None = None,
 ) -> None:
     """Classify a video frame by frame, and show the likeliest classes and the model's latency after each.
@@ -42,6 +43,7 @@ def stream(
         out: Write the scored frames to this video, .mp4 or .mkv, with the likeliest classes drawn in.
         csv: Write every class's probability after every scored frame to this table.
         frame_rate: Frames a second of a folder of images; without it 25.
+        stride: Take every stride-th frame alone, as far apart as the frames of the clips that the model was trained on.
         device: Where the model runs, such as cpu or cuda:1; without it the accelerator where there is one.
 
     Raises:
@@ -53,7 +55,7 @@ def stream(
     if when_late not in ("block", "drop"):
         raise ValueError(f"Expected 'when_late' to be one of ['block', 'drop'] (got {when_late!r})")
     model = load_classifier(ckpt_path, pretrained).to(_device(device))
-    opened = open_source(source, frame_rate)
+    opened = open_source(source, frame_rate, stride)
     names = model.config["class_names"]
 
     count, scored, latency, worst, began = 0, None, 0.0, 0.0, perf_counter()
@@ -65,7 +67,7 @@ def stream(
         writers.append(stack.enter_context(TerminalLine(names)))
         frames = stack.enter_context(closing(newest_frames(opened) if when_late == "drop" else iter(opened)))
         try:
-            for scored in score(model, frames):
+            for scored in score(model, frames, stride):
                 for writer in writers:
                     writer.write(scored)
                 count, latency, worst = count + 1, latency + scored.latency, max(worst, scored.latency)
@@ -79,12 +81,13 @@ def stream(
     )
 
 
-def score(model: VideoClassifier, frames: Iterator[TimedFrame]) -> Iterator[ScoredFrame]:
+def score(model: VideoClassifier, frames: Iterator[TimedFrame], stride: int = 1) -> Iterator[ScoredFrame]:
     """Class probabilities of a video after each of its frames.
 
     Args:
         model: The classifier, with a config that says what frames it wants.
         frames: The video.
+        stride: Its frames are every ``stride``-th one of a source.
 
     Yields:
         The frames with their scores.
@@ -98,11 +101,14 @@ def score(model: VideoClassifier, frames: Iterator[TimedFrame]) -> Iterator[Scor
     )
     scores = rstg_pyg.stream(model, fitted, return_latency=True)
     for count, (frame, (logits, latency)) in enumerate(zip(frames, scores, strict=True), start=1):
-        yield ScoredFrame(frame, logits.softmax(dim=-1).tolist(), latency, dropped=frame.number + 1 - count)
+        yield ScoredFrame(frame, logits.softmax(dim=-1).tolist(), latency, dropped=frame.number // stride + 1 - count)
 
 
 def _device(name: str | None) -> torch.device:
     if name is not None:
-        return torch.device(name)
+        try:
+            return torch.device(name)
+        except RuntimeError as error:
+            raise ValueError(f"Expected 'device' to be one of torch's, such as cpu or cuda:1 (got {name!r})") from error
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return accelerator or torch.device("cpu")

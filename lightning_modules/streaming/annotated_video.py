@@ -49,6 +49,7 @@ class AnnotatedVideo:
         """
         image = annotate(to_pil_image(scored.frame.image), scored.likeliest(self.class_names))
         if self._container is None:  # no earlier: a model that refuses the first frame leaves no file
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             self._container = av.open(str(self._path), "w")
             self._stream = self._container.add_stream("libx264")
             self._stream.width, self._stream.height = image.size

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
 
 from lightning_modules.streaming.scored_frame import ScoredFrame
 
@@ -12,7 +12,7 @@ from lightning_modules.streaming.scored_frame import ScoredFrame
 class ScoresFile:
     """A CSV file with a row a frame: number, time, latency, frames dropped so far, every class's probability.
 
-    A row is in the file as soon as it is written.
+    A row is in the file as soon as it is written; there is none before the first.
 
     Args:
         path: The file.
@@ -23,15 +23,19 @@ class ScoresFile:
     """
 
     def __init__(self, path: Path, class_names: Sequence[str]) -> None:
-        try:
-            self._file = path.open("x", newline="", encoding="utf-8", buffering=1)
-        except FileExistsError as error:
-            raise FileExistsError(f"Expected 'csv' to be a new file (got '{path}', which is there)") from error
-        self._writer = csv.writer(self._file)
-        self._writer.writerow(["frame", "seconds", "latency_ms", "dropped", *class_names])
+        if path.exists():
+            raise FileExistsError(f"Expected 'csv' to be a new file (got '{path}', which is there)")
+        self.class_names = class_names
+        self._path = path
+        self._file: TextIO | None = None
 
     def write(self, scored: ScoredFrame) -> None:
         """Add a frame."""
+        if self._file is None:  # no earlier: a model that refuses the first frame leaves no file
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("x", newline="", encoding="utf-8", buffering=1)
+            self._writer = csv.writer(self._file)
+            self._writer.writerow(["frame", "seconds", "latency_ms", "dropped", *self.class_names])
         place = [scored.frame.number, f"{scored.frame.time:.6f}", f"{1e3 * scored.latency:.3f}", scored.dropped]
         self._writer.writerow([*place, *(f"{share:.6g}" for share in scored.probabilities)])
 
@@ -39,4 +43,5 @@ class ScoresFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
-        self._file.close()
+        if self._file is not None:
+            self._file.close()

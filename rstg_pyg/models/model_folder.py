@@ -60,8 +60,12 @@ def clip_shape(config: Mapping[str, Any]) -> list[int]:
     return [described["num_frames"], described["channels"], *described["frame_size"]]
 
 
-def find_folder(name_or_folder: str | Path) -> Path:
+def find_folder(name_or_folder: str | Path, expected: str = "'name_or_folder' to be a folder") -> Path:
     """The folder of a shipped model, or the folder itself.
+
+    Args:
+        name_or_folder: The model's name, or the folder.
+        expected: What the error says it should have been, besides a shipped model.
 
     Raises:
         FileNotFoundError: If it is neither; the error lists the models that ship.
@@ -71,8 +75,7 @@ def find_folder(name_or_folder: str | Path) -> Path:
         return SHIPPED / name_or_folder
     if not Path(name_or_folder).is_dir():
         raise FileNotFoundError(
-            f"Expected 'name_or_folder' to be a folder, or one of {shipped}, which ship with rstg_pyg "
-            f"(got {str(name_or_folder)!r})"
+            f"Expected {expected}, or one of {shipped}, which ship with rstg_pyg (got {str(name_or_folder)!r})"
         )
     return Path(name_or_folder)
 

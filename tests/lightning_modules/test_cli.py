@@ -191,6 +191,11 @@ def test_run_is_named_after_its_configs(cli, tiny, monkeypatch, tmp_path):
 
 
 def test_missing_checkpoint_is_named(cli, tiny, tmp_path):
+    expected = (
+        r"'--ckpt_path' to be best, last, a checkpoint, a folder, or one of .*'rstg-3syncmnist'.* \(got 'three'\)"
+    )
+    with pytest.raises(SystemExit, match=expected):
+        cli("test", *tiny, "--run_dir", tmp_path, "--ckpt_path", "three")
     with pytest.raises(SystemExit, match=r"'--ckpt_path best'.*checkpoints/best.ckpt"):
         cli("test", *tiny, "--run_dir", tmp_path, "--ckpt_path", "best")
 

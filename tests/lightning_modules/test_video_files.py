@@ -74,6 +74,8 @@ def test_prediction_of_the_test_split_names_its_videos(cli, folder):
     predicted = np.load(folder / "predict" / "predictions.npz")
     assert predicted["label"].tolist() == [-1] * 4
     names = run.datamodule.class_names
+    assert predicted["id"].tolist() == ["9", "10", "11", "12"]
+    assert predicted["class_names"].tolist() == names
     best = predicted["probabilities"].argmax(axis=1)
     expected = [f"{name};{names[label]}" for name, label in zip(["9", "10", "11", "12"], best, strict=True)]
     assert (folder / "predict" / "predictions.csv").read_text().splitlines() == expected

@@ -60,6 +60,21 @@ def test_videos_that_are_trained_on_and_tested_on(tmp_path, numbered_frames, wri
     }
 
 
+def test_video_that_is_trained_on_is_found_under_another_name(tmp_path, numbered_frames, write_video):
+    (tmp_path / "lists").mkdir()
+    write_video(tmp_path / "one.webm", numbered_frames(8))
+    (tmp_path / "linked.webm").symlink_to(tmp_path / "one.webm")
+    (tmp_path / "train.csv").write_text("path,label\none.webm,a\n")
+    spellings = [f"{tmp_path}/one.webm", "../one.webm", "../linked.webm"]
+    (tmp_path / "lists/val.csv").write_text("path,label\n" + "".join(f"{path},a\n" for path in spellings))
+    data = VideoFolderDataModule(str(tmp_path / "train.csv"), str(tmp_path / "lists/val.csv"), num_frames=4, **SIZES)
+    report = check_videos(data, num_workers=0)
+    assert [(problem.split, "list of train, too" in problem.reason) for problem in report.problems] == [
+        ("val", True)
+    ] * 3
+    assert report.num_videos == {"train": 1, "val": 3}
+
+
 def test_written_scenes_are_whole(scene_root):
     for version in ("v1", "v2"):
         report = check_videos(SomethingSomethingDataModule(str(scene_root), version, **SIZES), num_workers=0)

@@ -111,6 +111,24 @@ def test_wrong_layouts_are_named(root, tmp_path):
         read_video_folder(root / "empty", ["a"])
 
 
+def test_folder_to_predict_may_have_videos_without_a_class(root):
+    with pytest.raises(ValueError, match=r"the video .*b.mp4 beside the classes"):
+        read_video_folder(root / "jump", ["clap", "jump"])
+    videos = read_video_folder(root / "jump", ["clap", "jump"], needs_labels=False)
+    assert (videos.ids, videos.labels) == (["b.mp4", "frames"], [UNLABELLED] * 2)
+    (root / "a.mov").touch()
+    both = read_video_folder(root, ["clap", "jump"], needs_labels=False)
+    assert dict(zip(both.ids, both.labels, strict=True)) == {
+        "a.mov": UNLABELLED,
+        "clap/c.webm": 0,
+        "jump/b.mp4": 1,
+        "jump/frames": 1,
+    }
+    (root / "a.mov.part").touch()
+    with pytest.raises(ValueError, match=r"alone \(got \['a.mov.part'\]\)"):
+        read_video_folder(root, ["clap", "jump"], needs_labels=False)
+
+
 @pytest.mark.parametrize("suffix", [".flv", ".3gp", ".ts", ".MTS", ".gif"])
 def test_videos_of_cameras_and_old_sites_are_found(root, suffix):
     (root / f"clap/a{suffix}").touch()

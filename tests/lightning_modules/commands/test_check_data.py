@@ -35,6 +35,11 @@ def test_good_data_set(config, monkeypatch, capsys):
     assert "train: 2 videos, 0 of them cannot be used\nval: 2 videos, 0 of" in capsys.readouterr().out
 
 
+def test_missing_config_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"Expected 'config' to be a YAML file \(got '.*no.yaml', which is no"):
+        check_data(tmp_path / "no.yaml")
+
+
 def test_damaged_data_set_ends_with_status_1(config, monkeypatch, capsys):
     (config.parent / "val/b/2/1.jpg").write_bytes(b"nothing")
     with pytest.raises(SystemExit, match="1"):

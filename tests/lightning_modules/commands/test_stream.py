@@ -91,6 +91,41 @@ def test_file_with_a_saved_model_into_a_video(checkpoint, video, file, tmp_path,
         stream(str(file), pretrained=str(tmp_path / "model"), device="cpu", **paths)
 
 
+def test_network_with_a_backbone_of_ones_own(checkpoint, video, folder, tmp_path, monkeypatch):
+    (tmp_path / "ownnet.py").write_text(
+        "from rstg_pyg.models import SmallCNN\n\n\nclass Backbone(SmallCNN):\n    pass\n", encoding="utf-8"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    trained = torch.load(checkpoint, weights_only=True)
+    trained["hyper_parameters"]["network"]["init_args"]["backbone"]["class_path"] = "ownnet.Backbone"
+    torch.save(trained, tmp_path / "own.ckpt")
+    stream(str(folder), tmp_path / "own.ckpt", csv=tmp_path / "scores.csv", device="cpu")
+    check_scores(read(tmp_path / "scores.csv"), load_trained(checkpoint), video)
+    with pytest.raises(ValueError, match=r"module class of rstg_pyg.* \(got 'ownnet.Backbone'\)"):
+        load_trained(tmp_path / "own.ckpt").save_pretrained(tmp_path / "model")
+
+
+@pytest.mark.parametrize("when_late", ["block", "drop"])
+def test_every_third_frame_is_a_stream_of_its_own(checkpoint, video, folder, tmp_path, monkeypatch, when_late):
+    monkeypatch.setattr("lightning_modules.commands.stream.newest_frames", iter)
+    scores = tmp_path / "new" / "scores.csv"
+    stream(str(folder), checkpoint, when_late=when_late, stride=3, frame_rate=10, csv=scores, device="cpu")
+    rows = read(scores)
+    assert [(row["frame"], row["dropped"]) for row in rows] == [("0", "0"), ("3", "0")]
+    assert [float(row["seconds"]) for row in rows] == pytest.approx([0, 0.3])
+    check_scores(rows, load_trained(checkpoint), video[::3])
+
+
+def test_a_model_that_refuses_the_first_frame_leaves_no_files(checkpoint, folder, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise ValueError("no")
+
+    monkeypatch.setattr(VideoClassifier, "step", refuse)
+    with pytest.raises(ValueError, match="no"):
+        stream(str(folder), checkpoint, csv=tmp_path / "a/scores.csv", out=tmp_path / "a/out.mp4", device="cpu")
+    assert not (tmp_path / "a").exists()
+
+
 def test_late_frames_are_dropped_and_counted(checkpoint, video, folder, tmp_path, monkeypatch, capsys):
     finished = []
 
@@ -144,5 +179,13 @@ def test_arguments_that_say_too_little_or_too_much(checkpoint, folder):
         stream(str(folder))
     with pytest.raises(ValueError, match="Expected 'ckpt_path' or 'pretrained', and not both"):
         stream(str(folder), checkpoint, "model")
+    with pytest.raises(ValueError, match=r"Expected 'stride' to be positive \(got 0\)"):
+        stream(str(folder), checkpoint, stride=0)
+    with pytest.raises(ValueError, match=r"Expected 'device' to be one of torch's, .* \(got 'cud'\)"):
+        stream(str(folder), checkpoint, device="cud")
+    with pytest.raises(FileNotFoundError, match=r"Expected 'ckpt_path' to be a checkpoint \(got 'best', which is no"):
+        stream(str(folder), Path("best"))
+    with pytest.raises(FileNotFoundError, match=r"Expected 'pretrained' to be a folder, or one of .* \(got 'rst'\)"):
+        stream(str(folder), pretrained="rst")
     with pytest.raises(ValueError, match=r"Expected 'when_late' to be one of \['block', 'drop'\] \(got 'skip'\)"):
         stream(str(folder), checkpoint, when_late="skip")
