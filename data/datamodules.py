@@ -93,6 +93,7 @@ class SyncMNISTDataModule(_DigitDataModule):
     Raises:
         ValueError: If an argument is out of range, or both `boxes` and `train_centres` are wanted. Files are read, and
             found missing or damaged, in :meth:`setup`.
+        TypeError: If `num_digits`, `max_move` or `no_pair` is neither a number nor a table of numbers.
     """
 
     num_classes = pair_labels.NUM_CLASSES

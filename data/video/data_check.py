@@ -1,5 +1,6 @@
 """A pass over all videos of a data set that collects what is wrong with them, before a training finds out."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,7 +102,7 @@ def check_videos(data: VideoDataModule, num_workers: int = 2) -> DataReport:
             lists[split] = data.videos(split)
         except (FileNotFoundError, ValueError) as error:  # missing, damaged, or without the labels that it needs
             problems.append(Problem(split, "list", str(error)))
-    files = {split: [path.resolve() for path in videos.paths] for split, videos in lists.items()}
+    files = {split: [Path(os.path.realpath(path)) for path in videos.paths] for split, videos in lists.items()}
     trained_on = set(files.get("train", []))
     seen: set[Path] = set()
     for split, videos in lists.items():

@@ -1,8 +1,7 @@
 """Videos from files: Something-Something, and folders of one's own."""
 
 from abc import abstractmethod
-from functools import cached_property
-from importlib.util import find_spec
+from functools import cached_property, partial
 from typing import Any, ClassVar, Literal, get_args
 
 from torch.utils.data import DataLoader, Dataset
@@ -62,7 +61,6 @@ class VideoDataModule(StreamDataModule):
         ValueError: If an argument is out of range, or an annotation is damaged.
         FileNotFoundError: If an annotation is missing. Videos are looked at when they are read
             (:func:`~data.video.check_videos` looks at all).
-        ImportError: If `decoder` is torchcodec, which is not installed.
     """
 
     channels = 3
@@ -110,22 +108,20 @@ class VideoDataModule(StreamDataModule):
             raise ValueError(f"Expected 'sampling' to be one of {list(SAMPLINGS)} (got {sampling!r})")
         if decoder not in DECODERS:
             raise ValueError(f"Expected 'decoder' to be one of {list(DECODERS)} (got {decoder!r})")
-        if decoder == "torchcodec" and find_spec("torchcodec") is None:
-            raise ImportError(
-                "Expected torchcodec to be installed, since 'decoder' is 'torchcodec': see the extra 'codec'"
-            )
         self.num_frames, self.sampling, self.stride = num_frames, sampling, stride
         self.frame_size = eval_crop
         self.test_samplings = test_samplings
         self.test_batch_size = test_batch_size
         self.decoder, self.decode_threads = decoder, decode_threads
         self.seed = seed
-        mirrored = mirrored_labels(self.class_names) if flip else None
+        train_transform = partial(training_transform, resize, side, crop, brightness)
         self._transforms = {
-            "train": training_transform(resize, side, crop, brightness, mirrored),
+            "train": train_transform(mirrored=None),
             "val": center_transform(resize, side, eval_crop),
             "test": views_transform(resize, side, eval_crop, test_crops),
         }
+        if flip:
+            self._transforms["train"] = train_transform(mirrored_labels(self.class_names))
 
     @property
     @abstractmethod

@@ -33,7 +33,13 @@ class TorchCodecFile:
                 f"Expected {self.path} to be one of {', '.join(TORCHCODEC_SUFFIXES)}, since 'decoder' is 'torchcodec', "
                 "which gives wrong frames of other containers ('auto' decodes these with PyAV)"
             )
-        from torchcodec.decoders import VideoDecoder
+        try:
+            from torchcodec.decoders import VideoDecoder
+        except ImportError as error:
+            raise ImportError(
+                "Expected torchcodec, and FFmpeg's libraries, to be installed, since 'decoder' is 'torchcodec' (the extra "
+                f"'codec'; {error})"
+            ) from error
 
         if not self.path.is_file():
             raise VideoError(f"Expected {self.path} to be a whole video (no such file)")

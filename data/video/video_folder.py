@@ -1,7 +1,7 @@
 """Videos of one's own: a folder for each class, or a CSV file."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from io import StringIO
 from pathlib import Path
 
@@ -45,8 +45,8 @@ def read_video_folder(source: str | Path, class_names: Sequence[str], needs_labe
             count. Without the column, or with an empty field, a video has no label. In a folder, hidden entries and
             notes (:data:`NOTE_SUFFIXES`) are left alone; what a CSV file names is taken as a video.
         class_names: The names of the classes by label; `source` need not have videos of all.
-        needs_labels: Whether the videos of a folder have to be in those of classes. Otherwise a video file, or a folder
-            of images, in `source` itself is a video without a label.
+        needs_labels: Whether the videos of a folder have to be in those of classes. Otherwise a video file in `source`
+            itself, or a folder of images that is not named after a class, is a video without a label.
 
     Raises:
         FileNotFoundError: If there is no such folder or file.
@@ -56,7 +56,7 @@ def read_video_folder(source: str | Path, class_names: Sequence[str], needs_labe
     """
     source = _existing(source)
     if source.is_dir():
-        beside = [] if needs_labels else _videos_beside_classes(source)
+        beside = set() if needs_labels else _videos_beside(source, class_names)
         folders = _class_folders(source, beside)
         videos = [(path, folder.name) for folder in folders for path in _videos_in(folder, source)]
         videos += [(path, "") for path in beside]
@@ -84,20 +84,28 @@ def _visible(folder: Path) -> list[Path]:
     return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
 
 
-def _videos_beside_classes(source: Path) -> list[Path]:
-    def has_images(folder: Path) -> bool:
-        return any(entry.suffix.lower() in IMAGE_SUFFIXES for entry in _visible(folder))
-
+def _videos_beside(source: Path, class_names: Sequence[str]) -> set[Path]:
+    """The videos in a folder of the classes' folders itself; an empty folder is one whose images are missing."""
     entries = _visible(source)
-    _check_files(entries, source)
-    return [entry for entry in entries if (has_images(entry) if entry.is_dir() else _is_video(entry))]
+    videos = {
+        entry
+        for entry in entries
+        if (_is_video(entry) if not entry.is_dir() else entry.name not in class_names and not _holds_videos(entry))
+    }
+    if videos:
+        _check_files(entries, source)
+    return videos
+
+
+def _holds_videos(folder: Path) -> bool:
+    return any(entry.is_dir() or _is_video(entry) for entry in _visible(folder))
 
 
 def _is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
-def _class_folders(source: Path, beside: Sequence[Path] = ()) -> list[Path]:
+def _class_folders(source: Path, beside: Collection[Path] = ()) -> list[Path]:
     """The folders of classes in a folder, in which only the videos of `beside` may be without a class."""
     entries = [entry for entry in _visible(source) if entry not in beside]
     videos = [entry for entry in entries if _is_video(entry) and not entry.is_dir()]

@@ -28,6 +28,7 @@ def export(format: Format, part: Part, out: Path, ckpt_path: Path | None = None,
 
     Raises:
         ValueError: If an argument is none of its choices, or the model cannot be exported as that part.
+        FileNotFoundError: If there is no such model.
         ImportError: If the format needs packages that are not there.
         RuntimeError: If the format needs a compiler that is not there, or the file gives other logits.
     """

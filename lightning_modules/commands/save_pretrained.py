@@ -22,9 +22,10 @@ def save_pretrained(ckpt_path: Path, folder: Path, card: Path | None = None) -> 
         card: Model card, a Markdown file to become README.md; without one the folder's README.md stays as it is.
 
     Raises:
-        ValueError: If the checkpoint does not say what its network is, or its data what they are.
+        ValueError: If the checkpoint does not say what its network is, or its data what they are, or a class of the
+            network is not of this package.
         FileExistsError: If a card is given and the folder has one.
-        FileNotFoundError: If the card is not there.
+        FileNotFoundError: If the checkpoint or the card is not there.
         RuntimeError: If what is written gives other logits.
     """
     check_card(card, folder)

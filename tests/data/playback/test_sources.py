@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.playback import open_source
+from data.playback import newest_frames, open_source
 
 
 def test_file(video_file, images):
@@ -38,6 +38,15 @@ def test_folder_in_the_order_of_its_numbers(frame_folder, images):
     for frame, image in zip(frames, images, strict=True):
         assert torch.equal(frame.image, torch.from_numpy(image).permute(2, 0, 1))
     assert next(iter(list(open_source(str(frame_folder)))[1:])).time == pytest.approx(1 / 25)
+
+
+def test_every_fifth_frame_keeps_its_number_and_its_pace(frame_folder, images):
+    source = open_source(str(frame_folder), frame_rate=1000, stride=5)
+    assert not source.live
+    for frames in (list(source), list(newest_frames(source))[-1:]):
+        assert [frame.number for frame in frames] == [0, 5, 10][-len(frames) :]
+        assert [frame.time for frame in frames] == [frame.number / 1000 for frame in frames]
+        assert torch.equal(frames[-1].image, torch.from_numpy(images[10]).permute(2, 0, 1))
 
 
 @pytest.mark.parametrize(

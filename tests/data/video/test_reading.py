@@ -1,4 +1,5 @@
 import pickle
+import sys
 import weakref
 
 import av
@@ -295,3 +296,11 @@ def test_error_comes_back_from_a_worker_as_it_was():
 def test_wrong_decoder_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"'decoder' to be one of \['auto', 'pyav', 'torchcodec'\] \(got 'ffmpeg'\)"):
         open_video(tmp_path, "ffmpeg")
+
+
+def test_missing_torchcodec_is_named(files, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", None)
+    with pytest.raises(
+        ImportError, match=r"Expected torchcodec, .* since 'decoder' is 'torchcodec' \(the extra 'codec'"
+    ):
+        open_video(files["vp9"], "torchcodec")

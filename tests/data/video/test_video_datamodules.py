@@ -114,10 +114,10 @@ def test_only_what_is_to_be_predicted_may_have_no_label(tmp_path):
         assert any(re.search(expected, problem.reason) for problem in check_videos(data, num_workers=0).problems)
 
 
-def test_missing_torchcodec_is_named_before_a_video_is_read(scene_root, monkeypatch):
-    monkeypatch.setattr("data.video.datamodules.find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"torchcodec to be installed, since 'decoder' is 'torchcodec': .* 'codec'"):
-        SomethingSomethingDataModule(str(scene_root), **SMALL, decoder="torchcodec")
+def test_arguments_are_checked_before_the_labels_that_flips_need():
+    for arguments, message in (({"brightness": 2.0}, "'brightness'"), ({"side": "width"}, "'side'")):
+        with pytest.raises(ValueError, match=message):
+            VideoFolderDataModule("/nowhere", "/nowhere", flip=True, **SMALL, **arguments)
 
 
 @pytest.mark.parametrize(

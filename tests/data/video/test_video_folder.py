@@ -129,6 +129,24 @@ def test_folder_to_predict_may_have_videos_without_a_class(root):
         read_video_folder(root, ["clap", "jump"], needs_labels=False)
 
 
+def test_folder_of_classes_to_predict_is_read_as_any_other(root):
+    (root / "LICENSE").touch()
+    for needs_labels in (True, False):
+        assert read_video_folder(root, ["clap", "jump"], needs_labels).labels == [0, 1, 1]
+    (root / "empty").mkdir()
+    assert read_video_folder(root, ["clap", "jump"]).labels == [0, 1, 1]
+    (root / "LICENSE").unlink()
+    assert "empty" in read_video_folder(root, ["clap", "jump"], needs_labels=False).ids  # reading it says what is wrong
+    (root / "clap" / "cover.jpg").touch()
+    with pytest.raises(ValueError, match=r"in a folder of its own \(got the image .*cover.jpg\)"):
+        read_video_folder(root, ["clap", "jump"], needs_labels=False)
+    (root / "wave").mkdir()
+    (root / "wave" / "1.mp4").touch()
+    (root / "clap" / "cover.jpg").unlink()
+    with pytest.raises(ValueError, match=r"to be among \['clap', 'jump'\] \(got \['wave'\]\)"):
+        read_video_folder(root, ["clap", "jump"], needs_labels=False)
+
+
 @pytest.mark.parametrize("suffix", [".flv", ".3gp", ".ts", ".MTS", ".gif"])
 def test_videos_of_cameras_and_old_sites_are_found(root, suffix):
     (root / f"clap/a{suffix}").touch()
