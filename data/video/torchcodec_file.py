@@ -37,8 +37,8 @@ class TorchCodecFile:
             from torchcodec.decoders import VideoDecoder
         except ImportError as error:
             raise ImportError(
-                "Expected torchcodec, and FFmpeg's libraries, to be installed, since 'decoder' is 'torchcodec' (the extra "
-                f"'codec'; {error})"
+                "Expected torchcodec, and FFmpeg's libraries, to be installed, since 'decoder' is 'torchcodec' "
+                f"(the extra 'codec'; {error})"
             ) from error
 
         if not self.path.is_file():
