@@ -1,12 +1,17 @@
 """What may be stopped at any moment, and is gone on with."""
 
+import hashlib
 import json
 import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+REPOSITORY = Path(__file__).parent.parent
 
 
 def fit(folder: Path, main: Callable[..., None], *begin: str) -> None:
@@ -18,9 +23,11 @@ def fit(folder: Path, main: Callable[..., None], *begin: str) -> None:
         begin: Arguments of ``main.py fit`` for a training that begins.
 
     Raises:
-        ValueError: If the training in the folder began with other arguments.
+        ValueError: If the training in the folder began with other arguments, or the configs and weights that they name
+            held something else then.
     """
-    fitted, begun, arguments = folder / "fitted", folder / "begun", shlex.join(begin)
+    fitted, begun = folder / "fitted", folder / "begun"
+    arguments = f"{shlex.join(begin)} # files {digest_files(begin)}"
     goes_on = (folder / "checkpoints" / "last.ckpt").is_file()
     if fitted.is_file() or goes_on:
         other = begun.read_text() if begun.is_file() else "arguments that are not known"
@@ -39,6 +46,37 @@ def fit(folder: Path, main: Callable[..., None], *begin: str) -> None:
         begun.write_text(arguments)
         main("fit", *begin, "--run_dir", str(folder))
     fitted.touch()
+
+
+def digest_files(arguments: Sequence[str]) -> str:
+    """What the files in ``configs`` hold that arguments name, or the configs among them, as 16 hexadecimal digits.
+
+    Comments and layout of a config do not count.
+
+    Args:
+        arguments: Arguments of ``main.py``, paths from the repository's folder.
+    """
+    digest, names = hashlib.sha256(), list(arguments)
+    for name in names:
+        path = REPOSITORY / name
+        if not name.startswith("configs/") or not path.is_file():
+            continue
+        content = path.read_bytes()
+        if path.suffix == ".yaml":
+            settings = yaml.safe_load(content)
+            content = json.dumps(settings, sort_keys=True).encode()
+            names += _strings(settings)
+        digest.update(content)
+    return digest.hexdigest()[:16]
+
+
+def _strings(settings: Any) -> Iterator[str]:
+    """The strings among the values of a config."""
+    if isinstance(settings, str):
+        yield settings
+    elif isinstance(settings, dict | list):
+        for value in settings.values() if isinstance(settings, dict) else settings:
+            yield from _strings(value)
 
 
 def keep(figures: Any, path: Path) -> None:

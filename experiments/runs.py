@@ -11,9 +11,8 @@ from pathlib import Path
 from statistics import median
 
 from experiments.protocol import EPOCHS, MANY, NUM_TEST_VIDEOS, PUBLISHED_MOVE, ROWS, WIDE_MOVE, curriculum
-from experiments.resumable import fit, keep
+from experiments.resumable import REPOSITORY, digest_files, fit, keep
 
-REPOSITORY = Path(__file__).parent.parent
 RUNS = Path("runs", "table1")
 RESULTS = REPOSITORY / "docs" / "results" / "table1"
 TESTS = ("wide moves", "published moves")
@@ -74,6 +73,7 @@ class Figures:
         test_accuracy: Top-1 on each test set at the best validation; empty for a run of the search.
         processor: The kind of machine.
         command: The command that trains it.
+        files: Digest of the configs and weights that the command names, as they were when the training began.
     """
 
     row: str
@@ -91,6 +91,7 @@ class Figures:
     test_accuracy: dict[str, float]
     processor: str
     command: str
+    files: str
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,10 @@ class Workshop:
             ValueError: If what is kept, or has begun, was made by other commands than today's.
         """
         if not (self.results / f"{run.name}.json").is_file():
+            files = _files(run)
             self._fit(run)
-            figures = self._collect(run, {} if run.search else {test: self._test(run, test) for test in TESTS})
+            test_accuracy = {} if run.search else {test: self._test(run, test) for test in TESTS}
+            figures = self._collect(run, test_accuracy, files)
             keep(figures, self.results / f"{run.name}.json")
         return read_figures(run, self.results)
 
@@ -155,7 +158,7 @@ class Workshop:
             last = "\n".join(log.read_text().splitlines()[-20:])
             raise RuntimeError(f"{run.name} stopped with {done.returncode}; the end of {log}:\n{last}")
 
-    def _collect(self, run: Run, test_accuracy: dict[str, float]) -> Figures:
+    def _collect(self, run: Run, test_accuracy: dict[str, float], files: str) -> Figures:
         import torch
 
         from benchmarks.settings import processor_name
@@ -185,6 +188,7 @@ class Workshop:
             test_accuracy=test_accuracy,
             processor=f"{processor_name()}, {self.threads} threads",
             command=fit_command(run),
+            files=files,
         )
 
 
@@ -196,11 +200,12 @@ def read_figures(run: Run, results: Path) -> Figures:
         results: Folder of the figures.
 
     Raises:
-        ValueError: If the file holds those of another run, or of this one as another command trained it.
+        ValueError: If the file holds those of another run, or of this one as another command or other files trained it.
     """
     path = results / f"{run.name}.json"
     figures = Figures(**json.loads(path.read_text()))
-    expected, got = (run.row, fit_command(run)), (figures.row, figures.command)
+    expected = run.row, fit_command(run), _files(run)
+    got = figures.row, figures.command, figures.files
     if got != expected:
         raise ValueError(f"Expected {path} to hold the figures of {expected} (got those of {got})")
     return figures
@@ -214,6 +219,10 @@ def best_checkpoint(runs: Path, run: Run) -> Path:
 def fit_command(run: Run) -> str:
     """The command that trains a run, from the repository's folder."""
     return shlex.join(["python", "main.py", "fit", *fit_arguments(run, RUNS)])
+
+
+def _files(run: Run) -> str:
+    return digest_files(fit_arguments(run, RUNS))
 
 
 def fit_arguments(run: Run, runs: Path) -> list[str]:

@@ -2,7 +2,8 @@ import shutil
 
 import pytest
 
-from experiments.resumable import fit
+from experiments import resumable
+from experiments.resumable import digest_files, fit
 
 
 def test_stopped_training_goes_on_and_a_finished_one_is_left_alone(tmp_path):
@@ -34,10 +35,41 @@ def test_training_that_began_with_other_arguments_is_not_gone_on_with(tmp_path):
         (folder / "checkpoints/last.ckpt").touch()
 
     fit(folder, main, "--lr", "1")
-    with pytest.raises(ValueError, match=r"to have begun with\n--lr 2\n\(got\n--lr 1\)\nRemove"):
+    with pytest.raises(ValueError, match=r"to have begun with\n--lr 2 # .*\n\(got\n--lr 1 # .*\)\nRemove"):
         fit(folder, main, "--lr", "2")
     (folder / "begun").unlink()
     with pytest.raises(ValueError, match="arguments that are not known"):
         fit(folder, main, "--lr", "1")
     shutil.rmtree(folder)
     fit(folder, main, "--lr", "2")
+
+
+def test_digest_sees_configs_and_the_weights_they_name_but_no_comments(tmp_path, monkeypatch):
+    monkeypatch.setattr(resumable, "REPOSITORY", tmp_path)
+    (tmp_path / "configs").mkdir()
+    base, weights = tmp_path / "configs/base.yaml", tmp_path / "configs/cnn.safetensors"
+    base.write_text("model: {files: [configs/cnn.safetensors, configs/none.safetensors], lr: 1}")
+    weights.write_bytes(b"old")
+    (tmp_path / "elsewhere.ckpt").write_bytes(b"old")
+    arguments = ["--config", "configs/base.yaml", "--weights", "elsewhere.ckpt"]
+    first = digest_files(arguments)
+    (tmp_path / "elsewhere.ckpt").write_bytes(b"new")
+    base.write_text("# said otherwise\nmodel:\n  lr: 1\n  files: [configs/cnn.safetensors, configs/none.safetensors]\n")
+    assert digest_files(arguments) == first
+    weights.write_bytes(b"new")
+    second = digest_files(arguments)
+    base.write_text(base.read_text().replace("lr: 1", "lr: 2"))
+    assert len({first, second, digest_files(arguments), digest_files([])}) == 4
+
+
+def test_training_that_began_with_other_files_is_not_gone_on_with(tmp_path, monkeypatch):
+    monkeypatch.setattr(resumable, "REPOSITORY", tmp_path)
+    (tmp_path / "configs").mkdir()
+    config = tmp_path / "configs/base.yaml"
+    config.write_text("lr: 1")
+    fit(tmp_path / "run", lambda *_: None, "--config", "configs/base.yaml")
+    config.write_text("lr: 2")
+    with pytest.raises(
+        ValueError, match=r"(?s)--config configs/base.yaml # files .*got\n--config configs/base.yaml # "
+    ):
+        fit(tmp_path / "run", lambda *_: None, "--config", "configs/base.yaml")

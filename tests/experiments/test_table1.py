@@ -16,7 +16,7 @@ from experiments.__main__ import main, make
 from experiments.plan import best_rate, few_digits, from_scratch, further_seeds, many_digits, searches
 from experiments.protocol import FEW, LEARNING_RATES, MANY, PUBLISHED_MOVE, ROWS, TRAIN_VIDEOS, WIDE_MOVE, curriculum
 from experiments.report import first_reaching, planned_figures, table, transfer_text, wilson, write_report
-from experiments.resumable import keep
+from experiments.resumable import digest_files, keep
 from experiments.runs import TESTS, Figures, Workshop, fit_arguments
 from rstg_pyg.models import ClassifierHead, GlobalAveragePool, SmallCNN, VideoClassifier
 
@@ -39,6 +39,7 @@ def figures_of(run, accuracy=(0.2, 0.5, 0.4), test=0.45, loss=1.0):
         {} if run.search else dict(zip(TESTS, (test, test / 2), strict=True)),
         "a processor",
         runs.fit_command(run),
+        digest_files(fit_arguments(run, runs.RUNS)),
     )
 
 
@@ -154,8 +155,8 @@ def workshop(monkeypatch, tmp_path):
                 share = 0.25 if "--data.eval_max_move" in arguments else 0.75
                 (tested / "metrics.csv").write_text(f"step,test/acc\n0,{share}\n")
 
-        def _collect(self, run, test_accuracy):
-            return replace(figures_of(run), test_accuracy=test_accuracy)
+        def _collect(self, run, test_accuracy, files):
+            return replace(figures_of(run), test_accuracy=test_accuracy, files=files)
 
     made = FakeWorkshop(tmp_path / "runs", tmp_path / "mnist", threads=1, results=tmp_path / "results")
     return made, calls, lambda command: setattr(FakeWorkshop, "stop_in", command)
@@ -217,6 +218,14 @@ def test_figures_and_runs_of_another_protocol_are_refused(workshop, monkeypatch,
     assert len(calls) == number
 
 
+def test_figures_of_files_that_changed_in_the_training_are_refused(workshop, monkeypatch):
+    made, *_ = workshop
+    run, digests = few_digits("all_temp", 1e-3), iter(("then", "now"))
+    monkeypatch.setattr(runs, "digest_files", lambda arguments: next(digests))
+    with pytest.raises(ValueError, match=r"(?s)Expected .*'now'.*got.*'then'"):
+        made.figures(run)
+
+
 def test_training_that_fails_says_why(monkeypatch, tmp_path):
     def fail(command, stdout, **_):
         stdout.write("no such thing\n")
@@ -239,11 +248,11 @@ def test_training_shorter_than_a_figure_of_speed_has_none(monkeypatch, tmp_path)
     (tmp_path / run.name).mkdir()
     metrics = tmp_path / run.name / "metrics.csv"
     metrics.write_text("step,val/acc,val/loss\n10,0.5,1.5\n")
-    figures = made._collect(run, {})
+    figures = made._collect(run, {}, "0123")
     assert (figures.videos_per_s, figures.videos, figures.loss) == (None, [16 * 11], [1.5])
     assert shlex.split(figures.command) == ["python", "main.py", "fit", *fit_arguments(run, runs.RUNS)]
     metrics.write_text("step,val/acc,val/loss,train/videos_per_s\n5,,,20.0\n10,0.5,1.5,30.0\n")
-    assert made._collect(run, {}).videos_per_s == 25.0
+    assert made._collect(run, {}, "0123").videos_per_s == 25.0
 
 
 def test_wilson_interval():

@@ -4,7 +4,7 @@ import pytest
 import torch
 import yaml
 from pytorch_lightning.cli import ReduceLROnPlateau
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.optim import AdamW
 
@@ -279,6 +279,26 @@ def test_pretraining(cli, configs, tmp_path):
     assert run.model.num_classes == 10
     assert run.model.backbone.in_channels == run.datamodule.channels
     assert isinstance(run.model.scheduler(run.model.optimizer(run.model.parameters())), WarmupCosine)
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("demo_backbone", ["demo"]),
+        ("demo_backbone", ["syncmnist/table1", "syncmnist/all_temp"]),
+        ("classifying_backbone", ["syncmnist/table1", "syncmnist/all_temp"]),
+        ("residual_backbone", ["demo", "shipped/5_five_digits_new_cnn"]),
+    ],
+)
+def test_pretrained_backbone_is_that_of_the_trainings(cli, configs, tmp_path, name, files):
+    pretraining = instantiate(cli, tmp_path, configs / "pretrain/digits.yaml", configs / f"pretrain/{name}.yaml")
+    run = instantiate(cli, tmp_path, *(configs / f"{file}.yaml" for file in files))
+    backbones = [model.backbone.state_dict() for model in (pretraining.model, run.model.network)]
+    kept = configs / f"pretrain/{name}.safetensors"
+    if kept.is_file():
+        backbones.append(load_file(kept))
+    shapes = [{key: tensor.shape for key, tensor in backbone.items()} for backbone in backbones]
+    assert all(each == shapes[0] for each in shapes)
 
 
 def test_demo_starts_from_the_backbone_that_is_shipped(cli, configs, tmp_path, monkeypatch):
