@@ -11,6 +11,7 @@ from rstg_pyg.models.small_cnn import AddCoordinates, ResidualBlock
 from rstg_pyg.models.state_comparison import state_differences
 
 NETWORK_PREFIXES = ("network.",)  # in checkpoints of our LightningModules
+FRAME_LOSS_PREFIXES = ("frame_loss.", "loss.")  # of a classification's, and of a pre-training's
 
 
 def read_weights(path: str | Path, name: str, prefixes: Sequence[str]) -> dict[str, Tensor]:

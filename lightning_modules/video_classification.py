@@ -15,7 +15,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 from lightning_modules.batch_checks import check_images, check_labels, check_loss, to_unit_range
 from lightning_modules.data_description import DATA_DESCRIPTION, check_class_names, describe_data, missing_attributes
 from lightning_modules.optimization import ScheduledModule
-from lightning_modules.pretrained_weights import NETWORK_PREFIXES, load_weights, read_weights
+from lightning_modules.pretrained_weights import FRAME_LOSS_PREFIXES, NETWORK_PREFIXES, load_weights, read_weights
 from rstg_pyg.models import InflatedResNet, TorchvisionBackbone, load_pretrained
 from rstg_pyg.models.load_pretrained import BACKBONE_PREFIXES
 from rstg_pyg.models.state_comparison import state_differences
@@ -52,10 +52,12 @@ class VideoClassification(ScheduledModule):
             :class:`~lightning_modules.DigitLoss`: features ``[B·T, C, h, w]`` and what a training batch then holds
             between video and label, ``[B·T, ...]`` → loss and scores. They are logged as ``train/frame_loss`` and
             ``train/frame_{name}``, of the batch alone.
+        frame_loss_weights: Checkpoint with weights for ``frame_loss``: of a run that had one, or of the pre-training of
+            the backbone, so that what reads the features need not be learnt anew; read when a fit starts from scratch.
 
     Raises:
         ValueError: If ``backbone_weights``, ``freeze_backbone`` or ``frame_loss`` is given for a network without
-            ``backbone``, or ``frame_loss`` for a frozen one.
+            ``backbone``, ``frame_loss`` for a frozen one, or ``frame_loss_weights`` without ``frame_loss``.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class VideoClassification(ScheduledModule):
         network_weights: str | None = None,
         freeze_backbone: bool = False,
         frame_loss: nn.Module | None = None,
+        frame_loss_weights: str | None = None,
     ) -> None:
         super().__init__()
         for name, wants_backbone in (
@@ -81,6 +84,8 @@ class VideoClassification(ScheduledModule):
                 )
         if frame_loss is not None and freeze_backbone:
             raise ValueError("Expected 'freeze_backbone' to be False where 'frame_loss' is to train it (got True)")
+        if frame_loss is None and frame_loss_weights is not None:
+            raise ValueError(f"Expected 'frame_loss' where 'frame_loss_weights' are given (got {frame_loss_weights!r})")
         # The CLI gives the plain configuration of what is injected; objects given in Python are not to be pickled.
         injected = [] if _given_hyperparameters.get() else ["network", "optimizer", "scheduler", "frame_loss"]
         self.save_hyperparameters(ignore=injected)
@@ -91,6 +96,7 @@ class VideoClassification(ScheduledModule):
         self.backbone_weights = backbone_weights
         self.network_weights = network_weights
         self.frame_loss = frame_loss
+        self.frame_loss_weights = frame_loss_weights
         if freeze_backbone:
             network.backbone.requires_grad_(False).eval()
 
@@ -122,6 +128,9 @@ class VideoClassification(ScheduledModule):
                 rank_zero_warn(load_weights(module, path, name, prefixes, but="backbone"))
             else:
                 rank_zero_info(load_weights(module, path, name, prefixes))
+        if self.frame_loss is not None and self.frame_loss_weights is not None:
+            path, name = self.frame_loss_weights, "frame_loss_weights"
+            rank_zero_info(load_weights(self.frame_loss, path, name, FRAME_LOSS_PREFIXES))
         frozen = getattr(getattr(self.network, "backbone", None), "freeze_batch_norm", False)
         if frozen and self.backbone_weights is None and self.network_weights is None:
             rank_zero_warn(

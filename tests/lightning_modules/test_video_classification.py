@@ -1,4 +1,5 @@
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -196,6 +197,7 @@ def test_module_made_in_python_has_plain_hyperparameters(tmp_path):
         "backbone_weights": None,
         "network_weights": None,
         "freeze_backbone": False,
+        "frame_loss_weights": None,
     }
     loaded = VideoClassification.load_from_checkpoint(tmp_path / "module.ckpt", network=network())
     torch.testing.assert_close(loaded.state_dict(), module.state_dict())
@@ -317,6 +319,25 @@ def test_fit_starts_from_the_weights_of_another(tmp_path, caplog):
     assert "network_weights: " in caplog.text
     parameters, expected = (dict(m.network.named_parameters()) for m in (module, first))
     torch.testing.assert_close(parameters, expected, rtol=0, atol=0)  # the optimiser moved nothing
+
+
+@pytest.mark.parametrize("run", ["pre-training", "classification"])
+def test_loss_on_frames_starts_from_that_of_another_run(tmp_path, run):
+    learnt, read = (DigitLoss(channels=4, num_classes=3) for _ in range(2))
+    prefix = {"pre-training": "loss.", "classification": "frame_loss."}[run]
+    state = {f"{prefix}{name}": tensor for name, tensor in learnt.state_dict().items()}
+    torch.save({"state_dict": {"network.head.weight": torch.ones(1), **state}}, tmp_path / "other.ckpt")
+    module = VideoClassification(network(), CLASSES, frame_loss=read, frame_loss_weights=str(tmp_path / "other.ckpt"))
+    module._trainer = SimpleNamespace(ckpt_path="last.ckpt")
+    module.setup("fit")
+    assert not torch.equal(read.read[-2].weight, learnt.read[-2].weight)  # a fit that goes on has its own
+    module._trainer = SimpleNamespace(ckpt_path=None)
+    module.setup("fit")
+    torch.testing.assert_close(read.state_dict(), learnt.state_dict(), rtol=0, atol=0)
+    with pytest.raises(
+        ValueError, match=r"Expected 'frame_loss' where 'frame_loss_weights' are given \(got 'a.ckpt'\)"
+    ):
+        VideoClassification(network(), CLASSES, frame_loss_weights="a.ckpt")
 
 
 def test_weights_of_a_network_count_for_its_backbone_too(tmp_path):
