@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from lightning_modules import DigitLoss, VideoClassification
 from lightning_modules.optimization import WarmupCosine
 from lightning_modules.pretrained_weights import load_weights
-from rstg_pyg.models import ClassifierHead, SmallCNN, VideoClassifier
+from rstg_pyg.models import ClassifierHead, GlobalAveragePool, InflatedResNet, SmallCNN, VideoClassifier
 from rstg_pyg.models.load_pretrained import BACKBONE_PREFIXES
 from rstg_pyg.nn import RSTGToVec
 
@@ -319,6 +319,18 @@ def test_fit_starts_from_the_weights_of_another(tmp_path, caplog):
     assert "network_weights: " in caplog.text
     parameters, expected = (dict(m.network.named_parameters()) for m in (module, first))
     torch.testing.assert_close(parameters, expected, rtol=0, atol=0)  # the optimiser moved nothing
+
+
+def test_weights_that_do_not_fit_a_video_backbone_are_named(tmp_path):
+    save_file({"stem.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+    for name, error in (("nowhere.pth", FileNotFoundError), ("other.safetensors", ValueError)):
+        path = str(tmp_path / name)
+        backbone = InflatedResNet(3, "c2d", 18, 4)
+        classifier = VideoClassifier(backbone, GlobalAveragePool(), ClassifierHead(32, CLASSES))
+        module = VideoClassification(classifier, CLASSES, backbone_weights=path)
+        module._trainer = SimpleNamespace(ckpt_path=None)
+        with pytest.raises(error, match=rf"Expected 'backbone_weights' to hold .* InflatedResNet \(got '{path}': "):
+            module.setup("fit")
 
 
 @pytest.mark.parametrize("run", ["pre-training", "classification"])
