@@ -130,8 +130,8 @@ class Workshop:
         return best_checkpoint(self.runs, run)
 
     def _fit(self, run: Run) -> None:
-        if run.start is not None and not self.checkpoint(run.start).is_file():
-            self._fit(run.start)  # its figures are kept, the weights were on another machine
+        if run.start is not None:
+            self._fit(run.start)  # its figures may be kept and the weights, on another machine, not
         main = partial(self._main, run)
         fit(self.runs / run.name, main, *fit_arguments(run, self.runs), "--data.root", str(self.mnist))
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from jsonargparse import Namespace
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
-from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.callbacks import LearningRateMonitor
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback, _InstantiatorFn
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only, rank_zero_warn
@@ -15,6 +15,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 from lightning_modules.allocator import allocator_hint
 from lightning_modules.callbacks import (
     AttentionFigure,
+    BestCheckpoint,
     ConfusionFigure,
     LastCheckpoint,
     LearningCurve,
@@ -69,7 +70,7 @@ class RSTGCLI(LightningCLI):
         parser.add_argument(
             "--run_dir", type=str | None, default=None, help="Folder of the run; default: runs/ and the configs' names."
         )
-        parser.add_class_arguments(ModelCheckpoint, "best_checkpoint")
+        parser.add_class_arguments(BestCheckpoint, "best_checkpoint")
         parser.add_class_arguments(LastCheckpoint, "last_checkpoint")
         parser.set_defaults(
             {
@@ -180,7 +181,9 @@ class RSTGCLI(LightningCLI):
         kwargs["default_root_dir"] = str(folder)
         kwargs["logger"] = trainer.logger
         if trainer.logger in (None, True) and not trainer.fast_dev_run:
-            board = TensorBoardLogger(folder, name="", version="", default_hp_metric=False)
+            board = TensorBoardLogger(
+                folder, name="", version="", default_hp_metric=False, purge_step=self._resumed_step
+            )
             kwargs["logger"] = [board, csv_logger(folder, self._resumed_step)]
         callbacks: list[Callback] = [
             StepSeed(),
@@ -203,6 +206,11 @@ class RSTGCLI(LightningCLI):
     def before_test(self) -> None:
         """Load the weights of a model's folder, where one is given in place of a checkpoint."""
         if self._weights is not None:
+            if not hasattr(self.model, "network"):
+                sys.exit(
+                    f"Expected '--ckpt_path' to be best, last or a checkpoint for {type(self.model).__name__} (got the "
+                    f"model '{self._weights.parent}')"
+                )
             if (self._weights.parent / "config.json").is_file():
                 check_class_names(read_config(self._weights.parent)["class_names"], self.datamodule)
             rank_zero_info(load_weights(self.model.network, self._weights, "ckpt_path", NETWORK_PREFIXES))

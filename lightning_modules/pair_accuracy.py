@@ -24,7 +24,7 @@ class PairAccuracy(Metric):
     full_state_update = False
     higher_is_better = True
     partners: Tensor
-    correct: Tensor
+    halves: Tensor
     total: Tensor
 
     def __init__(self, pairs: Sequence[tuple[int, int]], num_classes: int) -> None:
@@ -38,7 +38,7 @@ class PairAccuracy(Metric):
         for first, second in pairs:
             partners[first], partners[second] = second, first
         self.register_buffer("partners", partners, persistent=False)
-        self.add_state("correct", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("halves", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("total", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, logits: Tensor, label: Tensor) -> None:
@@ -47,9 +47,9 @@ class PairAccuracy(Metric):
         logits, label = logits[paired], label[paired]
         label_score = logits.gather(1, label[:, None])
         partner_score = logits.gather(1, self.partners[label][:, None])
-        self.correct += ((label_score - partner_score).sign() + 1).sum() / 2
+        self.halves += ((label_score - partner_score).sign() + 1).sum().long()
         self.total += len(label)
 
     def compute(self) -> Tensor:
         """The share, of all that was counted."""
-        return (self.correct / self.total).float()
+        return self.halves / (2 * self.total)

@@ -172,10 +172,11 @@ class VideoClassification(ScheduledModule):
             boxes: See :meth:`forward`; videos with boxes have one view.
 
         Returns:
-            ``[V, B, num_classes]`` logits. Their mean over the views is the score of a video.
+            ``[V, B, num_classes]`` logits, float32 at least. Their mean over the views is the score of a video.
         """
         views = video.unbind(dim=1) if video.dim() == 6 else [video]
-        return torch.stack([self(view, boxes) for view in views])
+        logits = torch.stack([self(view, boxes) for view in views])
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Check the batch's values while it is on the host."""

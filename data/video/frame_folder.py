@@ -80,7 +80,14 @@ class FrameFolder:
                 with Image.open(file) as image:
                     ImageOps.exif_transpose(image, in_place=True)  # as it is to be seen: phones note the rotation
                     frame = pil_to_tensor(_eight_bits(image, file).convert("RGB"))
-            except (OSError, SyntaxError) as error:  # Pillow's word for a broken PNG file is the latter
+            except VideoError:
+                raise
+            except (
+                OSError,
+                SyntaxError,
+                ValueError,
+                Image.DecompressionBombError,
+            ) as error:  # Pillow's words for damage
                 raise VideoError(f"Expected {file} to be a whole image ({error})") from error
             first = frame if first is None else first
             if frame.shape != first.shape:

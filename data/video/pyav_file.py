@@ -47,7 +47,7 @@ class PyAVFile:
             raise VideoError(f"Expected {self.path} to hold frames (got none)")
 
     def _count_packets(self) -> None:
-        """Read all packets, note their time stamps, and leave the file at its beginning."""
+        """Read all packets, and note their time stamps."""
         timestamps: list[int | None] = []
         try:
             container = self._open()

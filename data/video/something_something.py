@@ -106,13 +106,15 @@ def _annotation(root: str | Path, version: str, name: str) -> Path:
 def _read_csv(path: Path, columns: int) -> list[list[str]]:
     file = StringIO(annotation_text(path), newline="")
     # Templates may hold commas; those of one column may hold nothing else.
-    rows = [row for row in csv.reader(file, delimiter=";", quoting=csv.QUOTE_NONE) if row]
-    wrong = [line for line, row in enumerate(rows, start=1) if len(row) != columns]
-    if wrong:
-        raise ValueError(
-            f"Expected {path} to have {columns} fields a line, separated by ';' (got {len(rows[wrong[0] - 1])} in "
-            f"line {wrong[0]})"
-        )
+    reader = csv.reader(file, delimiter=";", quoting=csv.QUOTE_NONE)
+    rows = []
+    for row in reader:
+        if row and len(row) != columns:
+            raise ValueError(
+                f"Expected {path} to have {columns} fields a line, separated by ';' (got {len(row)} in line "
+                f"{reader.line_num})"
+            )
+        rows += [row] if row else []
     return rows
 
 

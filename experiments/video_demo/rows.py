@@ -96,11 +96,12 @@ def make_row(row: str, runs: Path, arguments: Sequence[str] = ()) -> Figures:
 
     Raises:
         RuntimeError: If the training or the test fails.
+        ValueError: If the training was of other arguments or configs.
     """
-    kept = runs / row / "figures.json"
+    folder = runs / row
+    kept = folder / "figures.json"
+    fit(folder, _main, *fit_arguments(row), "--data.root", str(runs / "scenes"), *arguments)
     if not kept.is_file():
-        folder = runs / row
-        fit(folder, _main, *fit_arguments(row), "--data.root", str(runs / "scenes"), *arguments)
         _main("test", "--config", str(folder / "config.yaml"), "--ckpt_path", "last", "--run_dir", str(folder))
         keep(collect(row, folder), kept)
     return Figures(**json.loads(kept.read_text()))

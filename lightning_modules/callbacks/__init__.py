@@ -3,6 +3,7 @@
 from lightning_modules.callbacks.accuracy_within_pairs import AccuracyWithinPairs
 from lightning_modules.callbacks.attention_figure import AttentionFigure
 from lightning_modules.callbacks.backbone_export import BackboneExport
+from lightning_modules.callbacks.best_checkpoint import BestCheckpoint
 from lightning_modules.callbacks.comparison import Comparison
 from lightning_modules.callbacks.confusion_figure import ConfusionFigure
 from lightning_modules.callbacks.last_checkpoint import LastCheckpoint
@@ -15,6 +16,7 @@ __all__ = [
     "AccuracyWithinPairs",
     "AttentionFigure",
     "BackboneExport",
+    "BestCheckpoint",
     "Comparison",
     "ConfusionFigure",
     "LastCheckpoint",

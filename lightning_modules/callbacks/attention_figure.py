@@ -46,7 +46,7 @@ class AttentionFigure(Callback):
         if rec.attention.numel() == 0:
             return
         if video.size(2) in (1, 3):
-            rec.video = first_frames(video.cpu(), rec.attention.size(1))
+            rec.video = first_frames(video.cpu(), rec.attention.size(1), network)
         predicted = logits.argmax(dim=-1)
         clip = int((predicted == label).int().argmax())
         names = getattr(trainer.datamodule, "class_names", range(logits.size(-1)))

@@ -128,6 +128,7 @@ class InflatedResNet(VideoBackbone):
     res4: nn.Sequential
     res5: nn.Sequential
     frames_alone = False
+    time_stride = 2
 
     def __init__(
         self,

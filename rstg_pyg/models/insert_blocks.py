@@ -75,7 +75,8 @@ def insert_blocks(network: nn.Module, blocks: Mapping[str, nn.Module], time_dim:
 
     A sub-module may give ``[B, C, T, H, W]``, as 3-D convolutions do, or the frames of all clips ``[B·T, C, H, W]``:
     the network is given the video as ``[B, T, channels, H, W]`` then, from which T is read (:class:`FrameByFrame` makes
-    such a network of one that takes frames).
+    such a network of one that takes frames). As blocks look at frames together, ``network.frames_alone`` is False
+    afterwards.
 
     Args:
         network: Any network.
@@ -118,6 +119,7 @@ def insert_blocks(network: nn.Module, blocks: Mapping[str, nn.Module], time_dim:
         places[place].register_forward_hook(partial(inserted.run, place))
     network.register_forward_pre_hook(inserted.begin_clip, with_kwargs=True)
     network.add_module(INSERTED, inserted)
+    network.frames_alone = False  # type: ignore[assignment]  # which VideoClassifier asks
     return network
 
 

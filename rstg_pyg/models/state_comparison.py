@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 
 def state_differences(expected: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> str:
     """Report where two states differ in names and shapes.
 
     Args:
-        expected: The module's ``state_dict``.
+        expected: The module's ``state_dict``; tensors that have no shape yet take any.
         got: What is to be loaded into it.
 
     Returns:
@@ -22,7 +23,7 @@ def state_differences(expected: Mapping[str, Tensor], got: Mapping[str, Tensor])
     misshapen = [
         f"{name}: expected {list(expected[name].shape)}, got {list(got[name].shape)}"
         for name in shared
-        if expected[name].shape != got[name].shape
+        if not is_lazy(expected[name]) and expected[name].shape != got[name].shape
     ]
     if not (missing or unexpected or misshapen):
         return ""

@@ -52,6 +52,7 @@ class TorchvisionBackbone(VideoBackbone):
     Raises:
         ValueError: If ``network`` is none of those, ``in_channels`` is not 3, for what :func:`insert_blocks` raises, or
             if the input has the wrong rank or channels.
+        ImportError: If torchvision is not installed.
     """
 
     def __init__(
@@ -74,7 +75,8 @@ class TorchvisionBackbone(VideoBackbone):
         preset = get_model_weights(network).DEFAULT.transforms()
         super().__init__(in_channels, preset.mean, preset.std, freeze_batch_norm)
         self.network = network
-        self.frames_alone = network in get_args(ImageNetwork)
+        self.takes_frames = self.frames_alone = network in get_args(ImageNetwork)
+        self.time_stride = 8 if network in ("r3d_18", "r2plus1d_18", "s3d") else 1
         whole = get_model(network, weights=None)
         last = whole.classifier[1] if network == "s3d" else whole.fc
         self.out_channels: int = last.in_channels if network == "s3d" else last.in_features
@@ -94,7 +96,7 @@ class TorchvisionBackbone(VideoBackbone):
         if video.dim() != 5 or video.size(2) != self.in_channels:
             raise ValueError(f"Expected 'video' to be of shape [B, T, 3, H, W] (got {list(video.shape)})")
         volume = self.normalize(video)
-        volume = volume.flatten(end_dim=1) if self.frames_alone else volume.transpose(1, 2)
+        volume = volume.flatten(end_dim=1) if self.takes_frames else volume.transpose(1, 2)
         for name in self.layers:
             volume = self.get_submodule(name)(volume)
-        return volume.unflatten(0, video.shape[:2]) if self.frames_alone else volume.transpose(1, 2)
+        return volume.unflatten(0, video.shape[:2]) if self.takes_frames else volume.transpose(1, 2)

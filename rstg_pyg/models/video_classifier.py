@@ -6,7 +6,9 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
+from rstg_pyg.models.box_rstg_to_vec import BoxRSTGToVec
 from rstg_pyg.models.class_tree import build
 from rstg_pyg.models.model_folder import (
     clip_shape,
@@ -37,7 +39,7 @@ class ClassifierHead(nn.Sequential):
         - **output:** logits :math:`(B, \text{num\_classes})`
 
     Raises:
-        ValueError: If ``hidden_channels`` is not positive.
+        ValueError: If ``hidden_channels`` is not positive, or ``dropout`` not in [0, 1].
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class ClassifierHead(nn.Sequential):
         layers: list[nn.Module] = []
         if hidden_channels is not None:
             layers = [nn.LayerNorm(in_channels), nn.Linear(in_channels, hidden_channels), nn.ReLU()]
-        if dropout > 0:
+        if dropout != 0:
             layers.append(nn.Dropout(dropout))
         super().__init__(*layers, nn.Linear(hidden_channels or in_channels, num_classes))
 
@@ -137,14 +139,23 @@ class VideoClassifier(nn.Module):
             card: The model card, a Markdown file; None leaves the folder's ``README.md`` as it is.
 
         Raises:
-            ValueError: If the model was not built by :meth:`from_config`, its tensors are not those of its ``config``
-                any more or not float32, or it does not give one logit for each of ``class_names``.
+            ValueError: If the model was not built by :meth:`from_config` or takes boxes, its tensors are not those of
+                its ``config`` any more, not float32 or not known before a first clip, or it does not give one logit for
+                each of ``class_names``.
             FileExistsError: If a card is given and the folder has one.
+            FileNotFoundError: If the card is not there.
         """
         if self.config is None:
             raise ValueError(
                 "Expected a classifier made by 'from_config', which can be built again from plain values (got one made "
                 "of Python objects)"
+            )
+        if isinstance(self.graph, BoxRSTGToVec):
+            raise ValueError("Expected a classifier of videos alone (got one that takes boxes)")
+        unknown = [name for name, tensor in self.state_dict().items() if is_lazy(tensor)]
+        if unknown:
+            raise ValueError(
+                f"Expected a classifier that has seen a clip, from which '-1' is derived (got none for {unknown})"
             )
         with torch.random.fork_rng(devices=[]):  # saving in the middle of a training changes nothing of it
             copy = self.from_config(self.config)

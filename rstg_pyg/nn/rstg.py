@@ -56,7 +56,8 @@ class RSTG(nn.Module):
 
     Shapes:
         - **input:** node features :math:`(B, T, N, C)`, edge index :math:`(2, E)`
-        - **output:** node features :math:`(B, T, N, D)`, state: a tuple of :math:`(B, M, N, D)` tensors for M memories
+        - **output:** node features :math:`(B, T, N, D)`, state: a tuple of :math:`(B, M, N, D)` tensors for M memories,
+          in the homogeneous schedule :math:`(B, K + 1, N, D)` features and :math:`(B)` bool, whether a clip has begun
 
     Raises:
         ValueError: If an argument is outside its choices, or an input has the wrong rank, size or type.

@@ -124,12 +124,12 @@ def _gather(
     column = tl.program_id(1) * block + tl.arange(0, block)
     mask = column < channels
     out += graph * num_nodes * channels + column
-    node = tl.load(destination + first)
+    node = tl.load(destination + first).to(tl.int64)
     total = tl.zeros([block], out.dtype.element_ty)
     for edge in range(first, min(first + edges, num_edges)):
         row = graph * num_edges + edge
         value = _load(alpha + row, True) * _relu(_load(message + row * channels + column, mask))
-        next_node = tl.load(destination + edge)
+        next_node = tl.load(destination + edge).to(tl.int64)
         total = _flush(out, node, next_node, total, channels, mask) + value
         node = next_node
     tl.atomic_add(out + node * channels, total, mask, sem="relaxed")
@@ -187,13 +187,13 @@ def _lift_backward(
     mask = column < channels
     grad_send += graph * num_sources * channels + column
     grad_receive += graph * num_nodes * channels + column
-    sender, receiver = tl.load(source + first), tl.load(destination + first)
+    sender, receiver = tl.load(source + first).to(tl.int64), tl.load(destination + first).to(tl.int64)
     sent = tl.zeros([block], grad_send.dtype.element_ty)
     received = tl.zeros([block], grad_receive.dtype.element_ty)
     for edge in range(first, min(first + edges, num_edges)):
         cells = (graph * num_edges + edge) * channels + column
         value = _through_relu(_load(grad + cells, mask), _load(hidden + cells, mask))
-        next_sender, next_receiver = tl.load(source + edge), tl.load(destination + edge)
+        next_sender, next_receiver = tl.load(source + edge).to(tl.int64), tl.load(destination + edge).to(tl.int64)
         sent = _flush(grad_send, sender, next_sender, sent, channels, mask) + value
         received = _flush(grad_receive, receiver, next_receiver, received, channels, mask) + value
         sender, receiver = next_sender, next_receiver

@@ -9,6 +9,7 @@ from torch_geometric.transforms import BaseTransform
 from rstg_pyg.transforms.one_clip import check_one_clip
 
 SPATIAL, TEMPORAL = 0, 1
+OF_THE_CLIP = ("y", "video")  # which may happen to be as long as there are nodes or edges
 
 
 @functional_transform("unrolled_space_time_graph")
@@ -26,8 +27,8 @@ class UnrolledSpaceTimeGraph(BaseTransform):
     - other tensors with a row for each node, such as ``pos``, ``box``, ``scale`` and ``pos_map``, repeated for every
       frame.
 
-    Everything else, such as the label ``y``, is kept, but for ``num_nodes``, which was that of a frame. Clips are
-    unrolled one by one, and batched after that.
+    Everything else, such as the label ``y`` and the frames ``video``, is kept, but for ``num_nodes``, which was that of
+    a frame. Clips are unrolled one by one, and batched after that.
 
     Args:
         to_hetero: Give a :class:`~torch_geometric.data.HeteroData` instead, with node type ``node`` and edge types
@@ -44,8 +45,7 @@ class UnrolledSpaceTimeGraph(BaseTransform):
     def forward(self, data: Data) -> Data | HeteroData:
         """Unroll ``x`` and ``edge_index``."""
         x, edge_index = _checked_graph(data)
-        # A label may happen to be as long as there are edges.
-        other_edge_attributes = [name for name in data.edge_attrs() if name not in ("edge_index", "y")]
+        other_edge_attributes = [name for name in data.edge_attrs() if name not in ("edge_index", *OF_THE_CLIP)]
         if other_edge_attributes:
             raise ValueError(
                 f"Expected 'data' to have no edge attributes but 'edge_index', as temporal edges have none "
@@ -60,7 +60,7 @@ class UnrolledSpaceTimeGraph(BaseTransform):
         nodes = {"x": x.transpose(0, 1).flatten(end_dim=1)}
         nodes["frame"] = torch.arange(num_frames, device=x.device).repeat_interleave(num_nodes)
         for name in data.node_attrs():
-            if name not in (*nodes, "y") and isinstance(value := data[name], Tensor):
+            if name not in (*nodes, *OF_THE_CLIP) and isinstance(value := data[name], Tensor):
                 nodes[name] = value.repeat(num_frames, *[1] * (value.dim() - 1))
 
         if "num_nodes" in data:

@@ -69,7 +69,7 @@ def _graph_of_frame(
     num_frames = source.x.size(1) if "x" in source and source.x.dim() == 3 else 1
     video = source.video if "video" in source else torch.ones(num_frames, 1, 64, 64)
     scale = source.scale if "scale" in source else torch.zeros(len(source.box), dtype=torch.int64)
-    return video.detach().float().cpu().clamp(0, 1), source.box.cpu(), scale.cpu(), source.edge_index.cpu()
+    return video.detach().float().cpu().clamp(0, 1), source.box.float().cpu(), scale.cpu(), source.edge_index.cpu()
 
 
 def _draw_cells(axis: Axes, picture: Tensor, box: Tensor, scale: Tensor) -> None:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,12 @@ class Record:
     stages: tuple[str, ...]
     gates: Tensor
     gate_names: tuple[str, ...]
-    box: Tensor | None = None
-    scale: Tensor | None = None
-    video: Tensor | None = None
-    scores: Tensor | None = None
-    class_names: tuple[str, ...] = ()
+    # Factories, as a plain default would be there in a record that is empty.
+    box: Tensor | None = field(default_factory=lambda: None)
+    scale: Tensor | None = field(default_factory=lambda: None)
+    video: Tensor | None = field(default_factory=lambda: None)
+    scores: Tensor | None = field(default_factory=lambda: None)
+    class_names: tuple[str, ...] = field(default_factory=tuple)
 
     @property
     def state_norm(self) -> Tensor:
@@ -115,7 +116,7 @@ def record(model: nn.Module, class_names: Sequence[str] | None = None) -> Iterat
     def write_scores(classifier: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], _: Any) -> None:
         assert isinstance(classifier, VideoClassifier)
         video = (args[0] if args else kwargs["video"]).detach().cpu()
-        rec.video = first_frames(video, recorder.num_frames)
+        rec.video = first_frames(video, recorder.num_frames, classifier.backbone)
         rec.scores, rec.class_names = recorder.scores(classifier)
 
     handles = [*recorder.attach(), recorder.rstg.register_forward_hook(write_graph)]
@@ -156,7 +157,7 @@ def as_record(source: Record | Tensor | Data, model: nn.Module | None = None) ->
             clips = source if source.dim() == 5 else source[None]
             model(clips)
             shown = clips.size(2) in (1, 3)  # what else a clip may hold, such as optical flow, is no picture
-            rec.video = first_frames(clips.detach().cpu(), rec.states.size(1)) if shown else None
+            rec.video = first_frames(clips.detach().cpu(), rec.states.size(1), model) if shown else None
             return rec
         rstg = the_graph(model)
         rstg(
@@ -178,14 +179,18 @@ def check_one_clip(source: Any) -> None:
         raise ValueError(f"Expected 'source' to be the data of one clip, such as batch[0] (got {source.num_graphs})")
 
 
-def first_frames(video: Tensor, num_steps: int) -> Tensor:
+def first_frames(video: Tensor, num_steps: int, model: nn.Module) -> Tensor:
     """The first of the frames behind each step of a graph: ``[B, T, ...]`` → ``[B, num_steps, ...]``.
 
-    Where T does not divide, a backbone's strides have rounded it up or down: what they come to is taken for a power of
-    two.
+    A backbone in ``model`` says by an attribute ``time_stride`` how many frames go by from step to step. Where none
+    does, that is T by ``num_steps``; where this does not divide, strides have rounded it up or down, and what they come
+    to is taken for a power of two.
     """
-    ratio = video.size(1) / num_steps
-    stride = int(ratio) if ratio.is_integer() else 2 ** round(math.log2(ratio))
+    strides = (getattr(module, "time_stride", None) for module in model.modules())
+    stride = next((stride for stride in strides if stride is not None), None)
+    if stride is None:
+        ratio = video.size(1) / num_steps
+        stride = int(ratio) if ratio.is_integer() else 2 ** round(math.log2(ratio))
     return video[:, ::stride][:, :num_steps]
 
 

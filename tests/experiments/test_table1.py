@@ -192,6 +192,22 @@ def test_five_digits_start_from_the_best_weights_of_three_made_anew_where_they_a
     assert (made.results / f"{few.name}.json").is_file() == figures_kept
 
 
+def test_weights_of_three_digits_are_finished_before_they_are_gone_on_from(workshop):
+    made, calls, stop_in = workshop
+    few, many = few_digits("all_temp", 1e-3), many_digits("all_temp", 1e-3)
+    keep(figures_of(few), made.results / f"{few.name}.json")
+    stop_in("fit")
+    with pytest.raises(KeyboardInterrupt):
+        made.figures(many)
+    made.checkpoint(few).touch()
+    stop_in(None)
+    made.figures(many)
+    assert [Path(arguments[arguments.index("--run_dir") + 1]).name for arguments in calls[:3]] == [few.name] * 2 + [
+        many.name
+    ]
+    assert calls[1][3:5] == ("--ckpt_path", "last")
+
+
 def test_weights_of_three_digits_are_made_once(workshop):
     made, calls, _ = workshop
     run = few_digits("all_temp", 1e-3)

@@ -200,6 +200,14 @@ def test_missing_checkpoint_is_named(cli, tiny, tmp_path):
         cli("test", *tiny, "--run_dir", tmp_path, "--ckpt_path", "best")
 
 
+def test_folder_of_a_classifier_is_no_checkpoint_of_a_pretraining(cli, configs, tmp_path):
+    arguments = ["--config", configs / "pretrain/digits.yaml", "--run_dir", tmp_path, "--trainer.accelerator", "cpu"]
+    with pytest.raises(
+        SystemExit, match=r"to be best, last or a checkpoint for DigitPretraining \(got the model '.*rst"
+    ):
+        cli("test", *arguments, "--ckpt_path", "rstg-3syncmnist")
+
+
 @pytest.mark.parametrize("checkpoint", ["elsewhere/lst.ckpt", "rstg-3syncmnist"])
 def test_fit_from_a_checkpoint_that_is_not_there_takes_no_folder(cli, tiny, tmp_path, checkpoint):
     with pytest.raises(SystemExit, match=rf"'--ckpt_path' to be best, last or a checkpoint \(got '{checkpoint}', no"):

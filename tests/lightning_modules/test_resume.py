@@ -10,6 +10,21 @@ import torch
 ROOT = Path(__file__).parents[2]
 
 
+def test_best_checkpoint_of_a_run_whose_folder_was_moved_stays_the_best(cli, tiny, tmp_path):
+    arguments = ["fit", *tiny, "--best_checkpoint.monitor", "epoch", "--best_checkpoint.mode", "min"]
+    cli(*arguments, "--run_dir", tmp_path / "run")
+    best = (tmp_path / "run" / "checkpoints" / "best.ckpt").read_bytes()
+    (tmp_path / "run").rename(tmp_path / "moved")
+    resumed = cli(*arguments, "--run_dir", tmp_path / "moved", "--ckpt_path", "last", "--trainer.max_epochs", 2)
+    assert resumed.trainer.global_step == 12
+    assert (tmp_path / "moved" / "checkpoints" / "best.ckpt").read_bytes() == best
+    assert resumed.trainer.checkpoint_callback.best_model_path == str(tmp_path / "moved" / "checkpoints" / "best.ckpt")
+
+    other = cli(*arguments, "--run_dir", tmp_path / "other", "--trainer.max_epochs", 2,
+                "--ckpt_path", tmp_path / "moved" / "checkpoints" / "best.ckpt")  # fmt: skip
+    assert other.trainer.checkpoint_callback.best_model_path == str(tmp_path / "other" / "checkpoints" / "best.ckpt")
+
+
 @pytest.mark.slow
 def test_fit_killed_in_mid_epoch_ends_with_the_weights_of_the_uninterrupted_one(cli, tiny, tmp_path):
     arguments = ["fit", *tiny, "--trainer.max_epochs", 2, "--last_checkpoint.every_n_train_steps", 4]

@@ -42,6 +42,14 @@ def test_each_process_trains_on_its_own_videos(cli, tiny, tmp_path):
     assert read_metrics(folder / "metrics.csv")["val/acc"][0] == [2]  # 24 videos, 2 processes, batches of 4
 
     checkpoint = folder / "checkpoints" / "last.ckpt"
+    run_main("test", "--config", folder / "config.yaml", "--ckpt_path", checkpoint)
+    cli("test", *tiny, "--run_dir", tmp_path / "one", "--ckpt_path", checkpoint)
+    both, alone = (read_metrics(run / "test" / "metrics.csv") for run in (folder, tmp_path / "one"))
+    assert both.keys() == alone.keys()
+    assert [both[name][1] for name in both] == [pytest.approx(alone[name][1], rel=1e-4) for name in both]
+    both, alone = ((run / "test" / "confusion_matrix.csv").read_text() for run in (folder, tmp_path / "one"))
+    assert both == alone
+
     run_main("predict", "--config", folder / "config.yaml", "--ckpt_path", checkpoint)
     both = dict(np.load(folder / "predict" / "predictions.npz"))
     cli("predict", *tiny, "--run_dir", tmp_path / "one", "--ckpt_path", checkpoint)

@@ -421,6 +421,15 @@ def test_score_of_views_is_the_mean_of_their_own_runs(tmp_path):
     assert torch.cat([batch["labels"] for batch in predicted]).tolist() == [-1] * 6
 
 
+def test_views_are_averaged_in_single_precision():
+    module = VideoClassification(network(), CLASSES).eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        logits = module(torch.zeros(1, 2, 1, 24, 24, dtype=torch.uint8))
+        views = module.view_logits(torch.zeros(1, 3, 2, 1, 24, 24, dtype=torch.uint8))
+    assert (logits.dtype, views.dtype) == (torch.bfloat16, torch.float32)
+    assert torch.equal(views, logits.float().expand(3, -1, -1))
+
+
 def test_one_view_has_no_centre_beside_it(tmp_path):
     module = VideoClassification(network(), CLASSES)
     (scores,) = fit(module, tmp_path).test(module, loader(), verbose=False)

@@ -314,6 +314,25 @@ def test_classifier_of_python_objects_is_not_saved(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_channels_derived_from_the_first_clip_are_kept(tmp_path):
+    classifier = VideoClassifier.from_config(make_config(channels=-1)).eval()
+    with pytest.raises(ValueError, match=r"that has seen a clip, .* \(got none for \['graph.rstg.lin_in.weight'\]\)"):
+        classifier.save_pretrained(tmp_path / "early")
+    assert not list(tmp_path.iterdir())
+    clip = torch.rand(2, *CLIP)
+    logits = classifier(clip)
+    classifier.save_pretrained(tmp_path / "model")
+    assert torch.equal(VideoClassifier.from_pretrained(tmp_path / "model")(clip), logits)
+
+
+def test_classifier_of_boxes_is_not_saved(tmp_path):
+    config = make_config()
+    graph = {"channels": 8, "node_channels": 8}
+    config["network"]["init_args"]["graph"] = tree("models.BoxRSTGToVec", **graph)
+    with pytest.raises(ValueError, match=r"Expected a classifier of videos alone \(got one that takes boxes\)"):
+        VideoClassifier.from_config(config).save_pretrained(tmp_path / "model")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

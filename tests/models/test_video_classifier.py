@@ -4,8 +4,15 @@ import pytest
 import torch
 
 from rstg_pyg import VideoClassifier
-from rstg_pyg.models import ClassifierHead, InflatedResNet, SmallCNN, SmallI3D, TorchvisionBackbone
-from rstg_pyg.nn import RSTGToVec
+from rstg_pyg.models import (
+    ClassifierHead,
+    InflatedResNet,
+    SmallCNN,
+    SmallI3D,
+    TorchvisionBackbone,
+    insert_blocks,
+)
+from rstg_pyg.nn import RSTGBlock, RSTGToVec
 
 SCHEDULES = ["all_temp", "one_temp", "space_only", "time_only", "homogeneous"]
 
@@ -86,6 +93,19 @@ def test_backbones_over_clips_say_that_they_look_at_frames_together(make):
     assert make().frames_alone is False
 
 
+@torch.no_grad()
+def test_blocks_look_at_frames_together():
+    inside = insert_blocks(SmallCNN(1, widths=(8, 8, 16)), {"convs.1": RSTGBlock(8, 4)}, time_dim=1)
+    behind = TorchvisionBackbone("resnet18", blocks={"layer1": RSTGBlock(64, 4)})
+    for backbone, channels, size in ((inside, 1, 24), (behind, 3, 32)):
+        graph = RSTGToVec(channels=-1, node_channels=4, pyramid=(1,))
+        classifier = VideoClassifier(backbone, graph, ClassifierHead(4, 4)).eval()
+        video = torch.rand(2, 4, channels, size, size)
+        assert classifier(video).shape == (2, 4)
+        with pytest.raises(ValueError, match=r"Expected 'lengths' to be None .*, which gives 4 steps for 4 frames\)"):
+            classifier(video, lengths=torch.tensor([4, 2]))
+
+
 def test_state_dict_round_trip(tmp_path):
     classifier, other = make_classifier(), make_classifier()
     torch.save(classifier.state_dict(), tmp_path / "classifier.pt")
@@ -101,6 +121,8 @@ def test_head():
     assert deep(torch.rand(3, 8)).shape == (3, 4)
     with pytest.raises(ValueError, match=r"Expected 'hidden_channels' to be positive or None \(got 0\)"):
         ClassifierHead(8, 4, hidden_channels=0)
+    with pytest.raises(ValueError, match="dropout probability has to be between 0 and 1, but got -0"):
+        ClassifierHead(8, 4, dropout=-0.1)
 
 
 def test_bad_videos():

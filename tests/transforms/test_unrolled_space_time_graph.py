@@ -113,6 +113,14 @@ def test_label_as_long_as_there_are_edges(by_hand):
     assert UnrolledSpaceTimeGraph()(by_hand).y.tolist() == [0, 1, 2]
 
 
+@pytest.mark.parametrize("num_frames", [14, 90])
+def test_frames_as_many_as_nodes_or_edges_are_the_clips(num_frames):
+    video = torch.rand(num_frames, 1, 6, 6)
+    data = SpaceTimeGraph()(Data(volume=video, video=video))
+    for to_hetero in (False, True):
+        assert torch.equal(UnrolledSpaceTimeGraph(to_hetero)(data).video, video)
+
+
 def test_clips_are_unrolled_before_they_are_batched(by_hand):
     with pytest.raises(ValueError, match=r"'data' to be of one clip \(got a batch of 2\): make graphs before batching"):
         UnrolledSpaceTimeGraph()(Batch.from_data_list([by_hand, by_hand]))

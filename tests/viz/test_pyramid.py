@@ -49,6 +49,12 @@ def test_record_clip_and_data_give_the_same_picture(rec):
         assert planes(figure)[1:] == expected[1:]
 
 
+def test_data_of_another_type(rec):
+    clip = rec.video[0].double()
+    data = SpaceTimeGraph(PYRAMID)(Data(volume=clip, video=clip))
+    np.testing.assert_allclose(planes(draw_pyramid(data))[0][0], planes(draw_pyramid(rec))[0][0], rtol=1e-5)
+
+
 def test_errors(rec):
     with pytest.raises(ValueError, match=r"Expected 'pyramid' over the clip given as 'source' \(got None\)"):
         draw_pyramid(torch.rand(1, 1, 4, 4))

@@ -1,3 +1,5 @@
+from dataclasses import fields
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -5,12 +7,12 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.explain import AttentionExplainer, Explainer, GNNExplainer
 
 from rstg_pyg import RSTG, GridPyramid, RSTGBlock, RSTGConv, VideoClassifier
-from rstg_pyg.models import ClassifierHead, InflatedResNet, PooledRSTGToVec, SmallCNN, SmallI3D
+from rstg_pyg.models import ClassifierHead, InflatedResNet, PooledRSTGToVec, SmallCNN, SmallI3D, TorchvisionBackbone
 from rstg_pyg.nn import RSTGToVec, TrackRSTG
 from rstg_pyg.nn.rstg import SCHEDULES
 from rstg_pyg.transforms import SpaceTimeGraph
 from rstg_pyg.viz import draw_attention, draw_attribution, draw_pyramid, record
-from rstg_pyg.viz.record import as_record, first_frames
+from rstg_pyg.viz.record import Record, as_record, first_frames
 
 PYRAMID = GridPyramid((2, 1))  # 5 nodes, 16 edges
 
@@ -219,7 +221,15 @@ def test_frames_beside_a_backbone_that_pools_time_are_the_first_behind_each_step
 )
 def test_first_frames_behind_strides(num_frames, num_steps, frames):
     video = torch.arange(num_frames).view(1, -1, 1, 1, 1)
-    assert first_frames(video, num_steps).flatten().tolist() == frames
+    assert first_frames(video, num_steps, torch.nn.Identity()).flatten().tolist() == frames
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("num_frames", "frames"), [(8, [0]), (9, [0, 8]), (12, [0, 8])])
+def test_first_frames_behind_a_backbone_that_says_how_many_pass_from_step_to_step(num_frames, frames):
+    model = VideoClassifier(TorchvisionBackbone("r2plus1d_18"), RSTGToVec(512, 4, pyramid=(1,)), ClassifierHead(4, 3))
+    video = torch.rand(1, num_frames, 3, 16, 16)
+    assert torch.equal(as_record(video, model.eval()).video, video[:, frames])
 
 
 def test_recording_changes_neither_result_nor_gradient_and_leaves_no_trace():
@@ -369,8 +379,9 @@ def test_errors():
     with pytest.raises(ValueError, match=r"an RSTG over clips \(got one over tracks, TrackRSTG: \['0'\]\)"):
         record(torch.nn.Sequential(TrackRSTG(RSTG(2, 2)))).__enter__()
     with record(model) as rec:
-        with pytest.raises(AttributeError, match="No 'attention' yet: a record is empty until its model has run"):
-            _ = rec.attention
+        for field in fields(Record):
+            with pytest.raises(AttributeError, match=f"No '{field.name}' yet: a record is empty until its model has r"):
+                getattr(rec, field.name)
         with pytest.raises(AttributeError, match="'Record' object has no attribute 'attentions'"):
             _ = rec.attentions
     with pytest.raises(ValueError, match=r"Expected 'model' to hold one RSTG \(got 0"), record(torch.nn.Linear(1, 1)):

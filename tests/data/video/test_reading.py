@@ -1,6 +1,8 @@
 import pickle
+import struct
 import sys
 import weakref
+import zlib
 
 import av
 import numpy as np
@@ -286,6 +288,25 @@ def test_damaged_image_of_sixteen_bits_is_named(tmp_path):
     cut(file, 0.5, file)
     with open_video(tmp_path / "video") as video, pytest.raises(VideoError, match=r"1.png to be a whole image \(.+\)"):
         video.read([0])
+
+
+@pytest.mark.parametrize("damage", ["chunk", "size"])
+def test_damage_that_pillow_has_other_words_for(tmp_path, damage):
+    file = tmp_path / "1.png"
+    Image.new("L", (8, 8)).save(file)
+    content = file.read_bytes()
+    signature, header, rest = content[:8], content[16:29], content[33:]
+    if damage == "chunk":  # shorter than what it has to hold
+        rest = chunk(b"pHYs", bytes(2)) + rest
+    else:
+        header = struct.pack(">II", 100_000, 100_000) + header[8:]
+    file.write_bytes(signature + chunk(b"IHDR", header) + rest)
+    with open_video(tmp_path) as video, pytest.raises(VideoError, match=r"1.png to be a whole image \(.+\)"):
+        video.read([0])
+
+
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def test_error_comes_back_from_a_worker_as_it_was():

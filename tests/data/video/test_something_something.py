@@ -76,6 +76,7 @@ def test_v2_as_it_is_published(tmp_path, renamed):
     ("version", "labels", "train", "message"),
     [
         ("v1", "A\nB\n", "1;A\n2\n", r"train.csv to have 2 fields a line, separated by ';' \(got 1 in line 2\)"),
+        ("v1", "A\nB\n", "1;A\n\n2\n", r"train.csv to have 2 fields a line, .* \(got 1 in line 3\)"),
         ("v1", "A\nB\n", "1;C\n", r"templates in .*train.csv to be among the labels \(got \['C'\]\)"),
         ("v1", "A\nA\n", "1;A\n", r"templates in .*labels.csv to be different"),
         ("v1", "A\n", "", r"at least one \(got \{'paths': 0"),
