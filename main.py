@@ -2,7 +2,6 @@
 
 python main.py {fit,validate,test,predict} --config FILE [--config FILE ...] [--argument value ...]
 python main.py save-pretrained --ckpt_path FILE --folder FOLDER [--card FILE]
-python main.py widen {--ckpt_path FILE | --pretrained NAME} --folder FOLDER
 python main.py export {--ckpt_path FILE | --pretrained NAME} --part {clip,step} --format FORMAT --out FILE
 python main.py stream {--ckpt_path FILE | --pretrained NAME} --source VIDEO [--out FILE] [--csv FILE]
 python main.py check-data --config FILE [--num_workers N]
@@ -18,7 +17,6 @@ python main.py check-data --config FILE [--num_workers N]
   --print_config           show every argument and its value, and stop
 
   save-pretrained  write a checkpoint's network as a folder that VideoClassifier.from_pretrained reads
-  widen            write a checkpoint's network with twice the node channels, computing the same, to go on from
   export           write a checkpoint's network, or its step from frame to frame, for programs without this package:
                    exported_program, onnx or aot_inductor
   stream           classify a video file, a folder of frames, a camera or a network stream, frame by frame
@@ -34,7 +32,7 @@ from importlib import import_module
 
 LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
 # Each is a function of this name in a file of this name in lightning_modules/commands.
-COMMANDS = ("save-pretrained", "widen", "export", "stream", "check-data")
+COMMANDS = ("save-pretrained", "export", "stream", "check-data")
 
 
 def main() -> None:

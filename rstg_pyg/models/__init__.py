@@ -14,7 +14,6 @@ from rstg_pyg.models.small_cnn import SmallCNN
 from rstg_pyg.models.small_i3d import SmallI3D
 from rstg_pyg.models.torchvision_backbone import TorchvisionBackbone
 from rstg_pyg.models.video_classifier import ClassifierHead, VideoClassifier
-from rstg_pyg.models.widen import widen
 
 __all__ = [
     "BoxRSTGToVec",
@@ -33,5 +32,4 @@ __all__ = [
     "VideoClassifier",
     "insert_blocks",
     "load_pretrained",
-    "widen",
 ]
