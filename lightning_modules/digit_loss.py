@@ -1,7 +1,5 @@
 """The loss of a backbone's features: do they tell which digits a frame shows, and where?"""
 
-from itertools import pairwise
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,7 +9,7 @@ from rstg_pyg.nn.norm import normalize_nodes
 
 
 class DigitLoss(nn.Module):
-    """Reads the digits out of features, with a linear layer or an MLP, and says how far off that is.
+    """Reads the digits out of features, with a linear layer, and says how far off that is.
 
     What is read are the nodes of a :class:`~rstg_pyg.GridPyramid`, as their averages are all that the graph gets of the
     features. The loss is the cross-entropy of the classes shown, all equally likely, and ``locate_weight`` times a
@@ -21,12 +19,10 @@ class DigitLoss(nn.Module):
         channels: Channels C of the features.
         num_classes: Number of classes.
         locate_weight: Weight of the loss of the places; 0 leaves it out.
-        hidden_channels: Size of the hidden layers of an MLP that reads the nodes, two of them; None for a linear layer.
-            What an MLP finds, a graph can find too, and a CNN that need not lay it out for a linear layer keeps more.
         weight: Weight of all of it beside another loss.
 
     Raises:
-        ValueError: If a weight is negative or ``hidden_channels`` not positive.
+        ValueError: If a weight is negative.
     """
 
     def __init__(
@@ -34,29 +30,20 @@ class DigitLoss(nn.Module):
         channels: int,
         num_classes: int = 10,
         locate_weight: float = 20.0,
-        hidden_channels: int | None = None,
         weight: float = 1.0,
     ) -> None:
         super().__init__()
         for name, value in (("locate_weight", locate_weight), ("weight", weight)):
             if value < 0:
                 raise ValueError(f"Expected '{name}' to be at least 0 (got {value})")
-        if hidden_channels is not None and hidden_channels < 1:
-            raise ValueError(f"Expected 'hidden_channels' to be positive or None (got {hidden_channels})")
         self.num_classes = num_classes
         self.locate_weight = locate_weight
         self.weight = weight
         self.pyramid = GridPyramid()
-        sizes = [self.pyramid.num_nodes * channels, *([] if hidden_channels is None else [hidden_channels] * 2)]
         self.read = nn.Sequential(
             nn.BatchNorm1d(channels),
             nn.Flatten(),
-            *(
-                layer
-                for before, after in pairwise(sizes)
-                for layer in (nn.Linear(before, after), nn.ReLU(inplace=True))
-            ),
-            nn.Linear(sizes[-1], 3 * num_classes),
+            nn.Linear(self.pyramid.num_nodes * channels, 3 * num_classes),
             nn.Unflatten(1, (num_classes, 3)),
         )
 

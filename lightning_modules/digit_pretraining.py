@@ -33,7 +33,6 @@ class DigitPretraining(ScheduledModule):
         optimizer: Parameters → optimiser.
         scheduler: See :class:`~lightning_modules.VideoClassification`.
         locate_weight: See :class:`DigitLoss`.
-        hidden_channels: Likewise.
         backbone_weights: ``.safetensors`` file or checkpoint with weights for ``backbone``, read when a fit starts from
             scratch.
 
@@ -48,7 +47,6 @@ class DigitPretraining(ScheduledModule):
         optimizer: OptimizerCallable = torch.optim.AdamW,
         scheduler: LRSchedulerCallable | None = None,
         locate_weight: float = 0.0,
-        hidden_channels: int | None = None,
         backbone_weights: str | None = None,
     ) -> None:
         super().__init__()
@@ -59,7 +57,7 @@ class DigitPretraining(ScheduledModule):
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.backbone_weights = backbone_weights
-        self.loss = DigitLoss(backbone.out_channels, num_classes, locate_weight, hidden_channels)
+        self.loss = DigitLoss(backbone.out_channels, num_classes, locate_weight)
 
     def setup(self, stage: str) -> None:
         """Load the weights to start from where a fit starts from scratch."""
