@@ -53,6 +53,8 @@ def test_row_is_made_once_and_reported(calls, tmp_path):
     figures = make_row("c2d_to_vec", tmp_path, arguments)
     assert [call[0] for call in calls] == ["fit", "test"]
     assert make_row("c2d_to_vec", tmp_path, arguments) == figures
+    with pytest.raises(ValueError, match="to have begun with"):
+        make_row("c2d_to_vec", tmp_path, [*arguments, "--data.num_frames=8"])
     assert len(calls) == 2
     assert figures.videos == [24]
     assert (

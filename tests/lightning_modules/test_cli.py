@@ -10,6 +10,8 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from safetensors.torch import save_file
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.compat.proto.event_pb2 import SessionLog
 
 from lightning_modules import VideoClassification
 from lightning_modules.cli import _SaveConfig, claim_folder, default_precision
@@ -180,6 +182,9 @@ def test_last_goes_on_in_the_same_folder(cli, tiny, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     assert read_metrics(folder / "metrics.csv")["train/loss"][0] == [0, 1, 2, 3]
     assert read_metrics(folder / "metrics.csv")["val/acc"][0] == [1, 3]
+    events = [event for file in sorted(folder.glob("events.*")) for event in EventFileLoader(str(file)).Load()]
+    # TensorBoard forgets what came after the step that a session starts at.
+    assert [event.step for event in events if event.session_log.status == SessionLog.START] == [2]
     assert yaml.safe_load(config.read_text())["ckpt_path"] is None
 
 
