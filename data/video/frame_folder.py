@@ -14,6 +14,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 from data.video.video_error import VideoError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # Pillow's words for it
 
 
 class FrameFolder:
@@ -82,12 +83,7 @@ class FrameFolder:
                     frame = pil_to_tensor(_eight_bits(image, file).convert("RGB"))
             except VideoError:
                 raise
-            except (
-                OSError,
-                SyntaxError,
-                ValueError,
-                Image.DecompressionBombError,
-            ) as error:  # Pillow's words for damage
+            except DAMAGE as error:
                 raise VideoError(f"Expected {file} to be a whole image ({error})") from error
             first = frame if first is None else first
             if frame.shape != first.shape:

@@ -109,12 +109,13 @@ def _read_csv(path: Path, columns: int) -> list[list[str]]:
     reader = csv.reader(file, delimiter=";", quoting=csv.QUOTE_NONE)
     rows = []
     for row in reader:
-        if row and len(row) != columns:
+        if len(row) == columns:
+            rows.append(row)
+        elif row:
             raise ValueError(
                 f"Expected {path} to have {columns} fields a line, separated by ';' (got {len(row)} in line "
                 f"{reader.line_num})"
             )
-        rows += [row] if row else []
     return rows
 
 
