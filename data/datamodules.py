@@ -4,7 +4,7 @@ from data import pair_labels
 from data.argument_checks import check_seed, check_sizes
 from data.digits import DigitImages
 from data.digits.digit_images import Source, Split
-from data.placed_digits import PlacedDigits, check_max_digits
+from data.placed_digits import PlacedDigits, check_max_digits, check_overlap
 from data.stream_datamodule import StreamDataModule
 from data.sync_paths import PUBLISHED_TEST_PATHS
 from data.syncmnist import SyncMNIST, make_curricula
@@ -172,6 +172,7 @@ class PlacedDigitsDataModule(_DigitDataModule):
 
     Args:
         max_digits: The most digits in a frame, 1-10; the paper has one.
+        overlap: The share of the frames whose second digit lies over the first.
         frame_size: Side of a frame in pixels.
         canvas_size: Side of the canvas in pixels.
         train_frames: The length of the training stream; after it the stream repeats.
@@ -194,6 +195,7 @@ class PlacedDigitsDataModule(_DigitDataModule):
     def __init__(
         self,
         max_digits: int = 1,
+        overlap: float = 0.0,
         frame_size: int = 64,
         canvas_size: int = 100,
         train_frames: int = 600_000,
@@ -212,9 +214,12 @@ class PlacedDigitsDataModule(_DigitDataModule):
         super().__init__(batch_size, num_workers, *drawn, items, epoch_frames, unit="frames")
         self.save_hyperparameters(logger=False)
         check_max_digits(max_digits)
+        check_overlap(overlap, max_digits)
         self.max_digits = max_digits
+        self.overlap = overlap
 
     def make_dataset(self, split: Split) -> PlacedDigits:
         """Makes the frames of a split."""
         digits, num_frames = self.digits(split), self.num_items[split]
-        return PlacedDigits(digits, self.max_digits, self.frame_size, self.canvas_size, num_frames, self.seed)
+        sizes = self.frame_size, self.canvas_size
+        return PlacedDigits(digits, self.max_digits, self.overlap, *sizes, num_frames, self.seed)

@@ -13,6 +13,7 @@ from data.batches import StackedItems
 from data.counter_rng import below, random_bits
 from data.digits import DigitImages
 from data.rendering import DIGIT_SIZE, render
+from data.sync_paths import PROBABILITY_UNITS
 
 NUM_CLASSES = 10
 # Which draw of a frame's random sequence is used for what: each possible digit has its own.
@@ -20,12 +21,17 @@ _NUM_DIGITS_DRAW = 0
 _CLASS_DRAWS = 1 + np.arange(10)
 _IMAGE_DRAWS = 11 + np.arange(10)
 _CORNER_DRAWS = 21 + np.arange(20).reshape(10, 2)
+_OVERLAP_DRAW = 41
+_OFFSET_DRAWS = 42 + np.arange(2)
+_OVERLAP_DISTANCE = 12  # canvas pixels
 
 
 class PlacedDigits(Dataset[tuple[Tensor, Tensor, Tensor]]):
     r"""Frames with digits of different classes at random places, made by the code that makes the SyncMNIST videos.
 
-    Every number of digits from 1 to `max_digits` is equally likely. Frame `index` is a pure function of (seed, split of
+    Every number of digits from 1 to `max_digits` is equally likely. In a share of the frames the second digit, where
+    there is one, lies over the first, as it does in all frames of a video whose pair began so: its corner is up to 12
+    canvas pixels off, uniformly, and moved onto the canvas. Frame `index` is a pure function of (seed, split of
     `digits`, index).
 
     Shapes:
@@ -36,6 +42,7 @@ class PlacedDigits(Dataset[tuple[Tensor, Tensor, Tensor]]):
     Args:
         digits: The images to draw from.
         max_digits: The most digits in a frame, 1-10; the paper has one (§3.1).
+        overlap: The share of the frames whose second digit lies over the first.
         frame_size: Side of a frame in pixels, S.
         canvas_size: Side in pixels of the canvas with the 28×28 digits, before it is resized to the frame.
         num_frames: The length of the dataset.
@@ -53,6 +60,7 @@ class PlacedDigits(Dataset[tuple[Tensor, Tensor, Tensor]]):
         self,
         digits: DigitImages,
         max_digits: int = 1,
+        overlap: float = 0.0,
         frame_size: int = 64,
         canvas_size: int = 100,
         num_frames: int = 600_000,
@@ -61,8 +69,10 @@ class PlacedDigits(Dataset[tuple[Tensor, Tensor, Tensor]]):
         check_seed(seed)
         check_sizes(frame_size=frame_size, canvas_size=canvas_size, num_frames=num_frames)
         check_max_digits(max_digits)
+        check_overlap(overlap, max_digits)
         self.digits = digits
         self.max_digits = max_digits
+        self.overlap = overlap
         self.frame_size = frame_size
         self.canvas_size = canvas_size
         self.num_frames = num_frames
@@ -84,11 +94,15 @@ class PlacedDigits(Dataset[tuple[Tensor, Tensor, Tensor]]):
         for index in (min(indices), max(indices)) if len(indices) else ():
             check_index(index, len(self))
         n = self.max_digits
-        bits = random_bits(self.seed, f"placed_digits/{self.digits.split}", indices, np.arange(_CORNER_DRAWS.max() + 1))
+        bits = random_bits(self.seed, f"placed_digits/{self.digits.split}", indices, np.arange(_OFFSET_DRAWS.max() + 1))
         shown = np.arange(n) <= below(bits[:, [_NUM_DIGITS_DRAW]], n)
         classes = np.argsort(bits[:, _CLASS_DRAWS], axis=1, kind="stable")[:, :n]
         images = self.digits.pick(classes, bits[:, _IMAGE_DRAWS[:n]])
-        corners = below(bits[:, _CORNER_DRAWS[:n]], self.canvas_size - DIGIT_SIZE)
+        places = self.canvas_size - DIGIT_SIZE
+        corners = below(bits[:, _CORNER_DRAWS[:n]], places)
+        over = below(bits[:, _OVERLAP_DRAW], PROBABILITY_UNITS) < round(self.overlap * PROBABILITY_UNITS)
+        offset = below(bits[:, _OFFSET_DRAWS], 2 * _OVERLAP_DISTANCE + 1) - _OVERLAP_DISTANCE
+        corners[over, 1:2] = np.clip(corners[over, 0] + offset[over], 0, places - 1)[:, None]
         return np.where(shown, classes, -1), np.where(shown, images, -1), corners
 
     def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -115,3 +129,11 @@ def check_max_digits(max_digits: int) -> None:
     check_sizes(max_digits=max_digits)
     if max_digits > NUM_CLASSES:
         raise ValueError(f"Expected 'max_digits' to be at most {NUM_CLASSES} (got {max_digits})")
+
+
+def check_overlap(overlap: float, max_digits: int) -> None:
+    """Raises ValueError unless `overlap` is a share, and 0 where there is no second digit."""
+    if max_digits == 1 and overlap != 0:
+        raise ValueError(f"Expected 'overlap' to be 0, as 'max_digits' is 1 (got {overlap})")
+    if not 0 <= overlap <= 1:
+        raise ValueError(f"Expected 'overlap' to be between 0 and 1 (got {overlap})")

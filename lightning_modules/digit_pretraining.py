@@ -13,7 +13,7 @@ from lightning_modules.batch_checks import check_images, check_loss, to_unit_ran
 from lightning_modules.callbacks.backbone_export import BackboneExport
 from lightning_modules.digit_loss import DigitLoss
 from lightning_modules.optimization import ScheduledModule
-from lightning_modules.pretrained_weights import load_weights
+from lightning_modules.pretrained_weights import FRAME_LOSS_PREFIXES, load_weights
 from rstg_pyg.models.load_pretrained import BACKBONE_PREFIXES
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -35,6 +35,8 @@ class DigitPretraining(ScheduledModule):
         locate_weight: See :class:`DigitLoss`.
         backbone_weights: ``.safetensors`` file or checkpoint with weights for ``backbone``, read when a fit starts from
             scratch.
+        loss_weights: Checkpoint with weights for the loss, read likewise: of such a run, or of a classification that
+            has the loss on its frames; a backbone that was trained with it goes on saying things in the same way.
 
     Raises:
         ValueError: For what :class:`DigitLoss` raises.
@@ -48,6 +50,7 @@ class DigitPretraining(ScheduledModule):
         scheduler: LRSchedulerCallable | None = None,
         locate_weight: float = 0.0,
         backbone_weights: str | None = None,
+        loss_weights: str | None = None,
     ) -> None:
         super().__init__()
         # The CLI gives the plain configuration of what is injected; objects given in Python are not to be pickled.
@@ -57,13 +60,18 @@ class DigitPretraining(ScheduledModule):
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.backbone_weights = backbone_weights
+        self.loss_weights = loss_weights
         self.loss = DigitLoss(backbone.out_channels, num_classes, locate_weight)
 
     def setup(self, stage: str) -> None:
         """Load the weights to start from where a fit starts from scratch."""
-        if stage == "fit" and self.trainer.ckpt_path is None and self.backbone_weights is not None:
-            report = load_weights(self.backbone, self.backbone_weights, "backbone_weights", BACKBONE_PREFIXES)
-            rank_zero_info(report)
+        if stage != "fit" or self.trainer.ckpt_path is not None:
+            return
+        if self.backbone_weights is not None:
+            path, name = self.backbone_weights, "backbone_weights"
+            rank_zero_info(load_weights(self.backbone, path, name, BACKBONE_PREFIXES))
+        if self.loss_weights is not None:
+            rank_zero_info(load_weights(self.loss, self.loss_weights, "loss_weights", FRAME_LOSS_PREFIXES))
 
     def forward(self, frame: Tensor) -> Tensor:
         """Read frames ``[B, channels, H, W]``: ``[B, num_classes, 3]``, logit, row and column of each class."""

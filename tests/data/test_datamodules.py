@@ -95,7 +95,14 @@ def test_published_test_paths(mnist_root):
 
 def test_placed_digits():
     data = PlacedDigitsDataModule(
-        max_digits=2, frame_size=32, train_frames=20, val_frames=3, test_frames=2, batch_size=8, num_workers=0
+        max_digits=2,
+        overlap=0.5,
+        frame_size=32,
+        train_frames=20,
+        val_frames=3,
+        test_frames=2,
+        batch_size=8,
+        num_workers=0,
     )
     data.setup("fit")
     assert data.num_classes == 10
@@ -104,6 +111,7 @@ def test_placed_digits():
     assert shown.sum(dim=1).unique().tolist() == [1, 2]
     assert centre.shape == (8, 10, 2)
     assert isinstance(data._datasets["val"], PlacedDigits)
+    assert data._datasets["val"].overlap == 0.5
     assert len(data.val_dataloader().dataset) == 3
 
 

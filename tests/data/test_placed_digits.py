@@ -1,9 +1,12 @@
+import math
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from data import PlacedDigits, collate_stacked
+from data import PlacedDigits, PlacedDigitsDataModule, collate_stacked
 
 
 def test_frames_are_pure_functions_of_their_index(digits):
@@ -44,6 +47,39 @@ def test_numbers_classes_and_places_are_uniform(digits, max_digits):
         counts = np.bincount(values.ravel() - low, minlength=bins)
         assert len(counts) == bins
         assert ((counts - counts.mean()) ** 2 / counts.mean()).sum() < limit
+
+
+def test_second_digit_over_the_first(digits):
+    *apart, corners = PlacedDigits(digits, max_digits=3).draw(range(20_000))
+    *same, over = PlacedDigits(digits, max_digits=3, overlap=1.0).draw(range(20_000))
+    for got, expected in zip([*same, over[:, ::2]], [*apart, corners[:, ::2]], strict=True):
+        assert np.array_equal(got, expected)
+    assert (over.min(), over.max()) == (0, 71)
+    offset = over[:, 1] - over[:, 0]
+    assert np.abs(offset).max() == 12
+    first = over[:, 0]
+    inside = offset[((first >= 12) & (first <= 59)).all(axis=1)]
+    counts = np.bincount(inside.ravel() + 12, minlength=25)
+    assert ((counts - counts.mean()) ** 2 / counts.mean()).sum() < 60
+
+    *_, some = PlacedDigits(digits, max_digits=3, overlap=0.3).draw(range(20_000))
+    is_over = (some[:, 1] == over[:, 1]).all(axis=1)
+    assert is_over.mean() == pytest.approx(0.3, abs=0.02)
+    assert np.array_equal(some[~is_over], corners[~is_over])
+
+
+@pytest.mark.parametrize(
+    ("max_digits", "overlap", "message"),
+    [
+        (2, 1.5, r"'overlap' to be between 0 and 1 \(got 1.5\)"),
+        (2, math.nan, r"'overlap' to be between 0 and 1 \(got nan\)"),
+        (1, 0.5, r"'overlap' to be 0, as 'max_digits' is 1 \(got 0.5\)"),
+    ],
+)
+def test_overlap_that_cannot_be(digits, max_digits, overlap, message):
+    for make in (partial(PlacedDigits, digits), PlacedDigitsDataModule):
+        with pytest.raises(ValueError, match=message):
+            make(max_digits=max_digits, overlap=overlap)
 
 
 @pytest.mark.parametrize("argument", ["max_digits", "frame_size", "canvas_size", "num_frames"])

@@ -4,7 +4,7 @@ from pytorch_lightning import Trainer
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 
-from lightning_modules import DigitPretraining
+from lightning_modules import DigitLoss, DigitPretraining
 from lightning_modules.callbacks import BackboneExport
 from rstg_pyg.models import SmallCNN
 
@@ -47,6 +47,20 @@ def test_fit_starts_from_a_backbone_without_blocks_and_coordinates(tmp_path, cap
     assert "of SmallCNN, all but coordinates, blocks.0, blocks.1, from" in caplog.text
     video = torch.rand(2, 1, 1, 24, 24)
     torch.testing.assert_close(module.backbone(video), plain(video), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("prefix", ["loss.", "frame_loss."])
+def test_fit_starts_from_the_loss_of_another_training(tmp_path, prefix):
+    trained = DigitLoss(4, num_classes=2, locate_weight=0.0).state_dict()
+    state = {f"{prefix}{name}": value + 1 for name, value in trained.items()}
+    torch.save({"state_dict": state}, tmp_path / "last.ckpt")
+    frozen, start = {"optimizer": lambda p: torch.optim.SGD(p, lr=0.0)}, str(tmp_path / "last.ckpt")
+    module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), 2, **frozen, loss_weights=start)
+    trainer(limit_train_batches=0).fit(module, frames())
+    torch.testing.assert_close(dict(module.loss.state_dict()), {k: value + 1 for k, value in trained.items()})
+    module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), 3, loss_weights=start)
+    with pytest.raises(ValueError, match=r"(?s)'loss_weights' to match DigitLoss .*read.2"):
+        trainer().fit(module, frames())
 
 
 def test_a_block_half_there_does_not_fit(tmp_path):
