@@ -9,7 +9,7 @@ python main.py check-data --config FILE [--num_workers N]
   fit       train; the run's checkpoints, logs and config.yaml go to a folder in runs/
   validate  score a checkpoint on the validation set
   test      score a checkpoint on the test set
-  predict   write the probabilities that a checkpoint gives to the test set
+  predict   write the probabilities that a checkpoint gives to videos, the test set by default
 
   --config FILE            a YAML file of arguments; a later one lies over an earlier one
   --ckpt_path PATH         best, last or a file; with fit: the checkpoint to go on from

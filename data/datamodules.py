@@ -172,7 +172,7 @@ class PlacedDigitsDataModule(_DigitDataModule):
 
     Args:
         max_digits: The most digits in a frame, 1-10; the paper has one.
-        overlap: The share of the frames whose second digit lies over the first.
+        overlap: The share of the frames with two digits or more in which the second lies over the first.
         frame_size: Side of a frame in pixels.
         canvas_size: Side of the canvas in pixels.
         train_frames: The length of the training stream; after it the stream repeats.

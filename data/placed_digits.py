@@ -29,9 +29,9 @@ _OVERLAP_DISTANCE = 12  # canvas pixels
 class PlacedDigits(Dataset[tuple[Tensor, Tensor, Tensor]]):
     r"""Frames with digits of different classes at random places, made by the code that makes the SyncMNIST videos.
 
-    Every number of digits from 1 to `max_digits` is equally likely. In a share of the frames the second digit, where
-    there is one, lies over the first, as it does in all frames of a video whose pair began so: its corner is up to 12
-    canvas pixels off, uniformly, and moved onto the canvas. Frame `index` is a pure function of (seed, split of
+    Every number of digits from 1 to `max_digits` is equally likely. In a share of those with two or more, the second
+    lies over the first, as in all frames of a video whose pair began so: its corner is up to 12 canvas pixels off,
+    uniformly, and moved onto the canvas. Frame `index` is a pure function of (seed, split of
     `digits`, index).
 
     Shapes:
@@ -42,7 +42,7 @@ class PlacedDigits(Dataset[tuple[Tensor, Tensor, Tensor]]):
     Args:
         digits: The images to draw from.
         max_digits: The most digits in a frame, 1-10; the paper has one (§3.1).
-        overlap: The share of the frames whose second digit lies over the first.
+        overlap: The share of the frames with two digits or more in which the second lies over the first.
         frame_size: Side of a frame in pixels, S.
         canvas_size: Side in pixels of the canvas with the 28×28 digits, before it is resized to the frame.
         num_frames: The length of the dataset.

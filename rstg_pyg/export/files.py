@@ -71,7 +71,7 @@ def _check_installed(*packages: str) -> None:
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
         raise ImportError(
-            f"Expected {', '.join(missing)} to be installed for format 'onnx': pip install 'rstg-pyg[export]'"
+            f"Expected {', '.join(missing)} to be installed for format 'onnx': pip install {' '.join(missing)}"
         )
 
 

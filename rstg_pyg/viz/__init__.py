@@ -1,4 +1,4 @@
-"""A look into the graph at work: what it did with a clip, and pictures of it (``pip install rstg-pyg[viz]``)."""
+"""A look into the graph at work: what it did with a clip, and pictures of it (needs matplotlib, the extra ``viz``)."""
 
 from rstg_pyg.viz.attention import draw_attention
 from rstg_pyg.viz.attention_matrices import draw_attention_matrices

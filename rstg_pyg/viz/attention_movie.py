@@ -40,7 +40,7 @@ def write_attention_movie(
 
     Args:
         source: A record, or the clip or data that ``model`` runs; see :func:`~rstg_pyg.viz.record.as_record`.
-        path: File to write, ``.gif`` or ``.mp4`` (H.264; needs PyAV: ``pip install rstg-pyg[mp4]``).
+        path: File to write, ``.gif`` or ``.mp4`` (H.264; needs PyAV: ``pip install av``).
         model: The model; None beside a record.
         clip: Number of the clip.
         node: The one listener to draw; None draws all.
@@ -105,7 +105,7 @@ def _mp4_writer() -> Any:
     try:
         import av
     except ImportError as error:
-        raise ImportError("Writing .mp4 needs PyAV: pip install rstg-pyg[mp4] (a .gif needs nothing more)") from error
+        raise ImportError("Writing .mp4 needs PyAV: pip install av (a .gif needs nothing more)") from error
 
     def write(path: Path, pictures: Iterable[NDArray[np.uint8]], frames_per_second: int) -> None:
         with av.open(str(path), "w") as container:

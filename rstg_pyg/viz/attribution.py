@@ -40,7 +40,7 @@ def node_attribution(
     - ``"gradient_x_input"``: :math:`\sum_c v_{i,c}^t \, \partial s / \partial v_{i,c}^t`, the change of the logit s as
       the node's features are scaled up.
     - ``"integrated_gradients"`` (Sundararajan et al., 2017): its average along the way from zero features, by
-      ``captum`` (``pip install rstg-pyg[explain]``). Summed over nodes and frames it is the logit minus that of zero
+      ``captum`` (``pip install captum``). Summed over nodes and frames it is the logit minus that of zero
       features.
 
     Args:
@@ -202,7 +202,7 @@ def _integrated_gradients(num_steps: int, at_once: int) -> Callable[[Callable[[T
     try:
         from captum.attr import IntegratedGradients
     except ImportError as error:
-        raise ImportError("method='integrated_gradients' needs captum: pip install rstg-pyg[explain]") from error
+        raise ImportError("method='integrated_gradients' needs captum: pip install captum") from error
 
     def attribute(logit: Callable[[Tensor], Tensor], nodes: Tensor) -> Tensor:
         along_the_way = IntegratedGradients(logit).attribute(nodes, n_steps=num_steps, internal_batch_size=at_once)

@@ -15,7 +15,7 @@ from experiments import runs
 from experiments.__main__ import main, make
 from experiments.plan import best_rate, few_digits, from_scratch, further_seeds, many_digits, searches
 from experiments.protocol import FEW, LEARNING_RATES, MANY, PUBLISHED_MOVE, ROWS, TRAIN_VIDEOS, WIDE_MOVE, curriculum
-from experiments.report import first_reaching, planned_figures, table, transfer_text, wilson, write_report
+from experiments.report import DOCS, first_reaching, planned_figures, table, transfer_text, wilson, write_report
 from experiments.resumable import digest_files, keep
 from experiments.runs import TESTS, Figures, Workshop, fit_arguments
 from rstg_pyg.models import ClassifierHead, GlobalAveragePool, SmallCNN, VideoClassifier
@@ -314,6 +314,10 @@ def test_page_is_written_from_the_figures_alone(tmp_path):
     for picture in ("curves.png", "transfer.png"):
         assert f"(results/{picture})" in page
         assert (tmp_path / "results" / picture).stat().st_size > 10_000
+
+
+def test_page_of_the_documentation_is_what_the_figures_and_notes_make(tmp_path):
+    assert write_report(tmp_path).read_text() == (DOCS / "results.md").read_text()
 
 
 def test_runs_other_than_the_planned_ones_are_left_out_and_named(tmp_path, capsys):

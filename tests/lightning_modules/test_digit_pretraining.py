@@ -56,11 +56,11 @@ def test_fit_starts_from_the_loss_of_another_training(tmp_path, prefix):
     torch.save({"state_dict": state}, tmp_path / "last.ckpt")
     frozen, start = {"optimizer": lambda p: torch.optim.SGD(p, lr=0.0)}, str(tmp_path / "last.ckpt")
     module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), 2, **frozen, loss_weights=start)
-    trainer(limit_train_batches=0).fit(module, frames())
+    trainer(default_root_dir=tmp_path, limit_train_batches=0).fit(module, frames())
     torch.testing.assert_close(dict(module.loss.state_dict()), {k: value + 1 for k, value in trained.items()})
     module = DigitPretraining(SmallCNN(widths=(2, 2, 4)), 3, loss_weights=start)
     with pytest.raises(ValueError, match=r"(?s)'loss_weights' to match DigitLoss .*read.2"):
-        trainer().fit(module, frames())
+        trainer(default_root_dir=tmp_path).fit(module, frames())
 
 
 def test_a_block_half_there_does_not_fit(tmp_path):
