@@ -91,10 +91,9 @@ class StreamLoader(DataLoader):
         """The epoch, its items done and those of a step, over all processes, and the epochs skipped before."""
         if self._resume is not None or not isinstance(self.sampler, StreamSampler):
             return self._resume or {}
-        end = self.sampler.num_samples * self.sampler.num_replicas
         return {
             "epoch": self.sampler.epoch,
-            "items": min((self._batches - self.in_progress()) * self._step, end),
+            "items": (self._batches - self.in_progress()) * self._step,
             "step": self._step,
             "skipped_epochs": self.sampler.skipped_epochs,
         }

@@ -99,8 +99,8 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=REPOSITORY / "runs" / "boxes", help="Folder of the runs.")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "docs" / "boxes", help="Folder of what is written.")
     arguments = parser.parse_args()
-    runs = arguments.runs.resolve()
-    curves = {name: make_curve(training, arguments.mnist, runs / name) for name, training in TRAININGS.items()}
+    mnist, runs = str(Path(arguments.mnist).resolve()), arguments.runs.resolve()
+    curves = {name: make_curve(training, mnist, runs / name) for name, training in TRAININGS.items()}
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "curves.json").write_text(json.dumps(curves, indent=1) + "\n")
     draw(curves, arguments.out / "curves.png")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
@@ -29,7 +30,7 @@ def fit_frame(
     if channels not in (1, 3):
         raise ValueError(f"Expected 'channels' to be 1 or 3, as a video is grey or RGB (got {channels})")
     if channels == 1:
-        image = F.rgb_to_grayscale(image)
+        image = F.rgb_to_grayscale(image.float()).round().to(torch.uint8)  # uint8 would be rounded down
     height, width = image.shape[-2:]
     scale = max(frame_size[0] / height, frame_size[1] / width)
     covering = [max(round(height * scale), frame_size[0]), max(round(width * scale), frame_size[1])]

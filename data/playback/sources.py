@@ -111,18 +111,18 @@ class VideoSource:
         Raises:
             ValueError: If a frame cannot be decoded, or the source says neither its frames' times nor their rate.
         """
-        number, first = 0, None
+        number, first, last = 0, None, None
         with self._container as container:
             video = container.streams.video[0]
             video.thread_type = "SLICE" if self.live else "AUTO"  # threads over frames would hold some back
             try:
                 for number, frame in enumerate(container.decode(video)):
                     time = frame.time
-                    if time is None:
+                    if time is None or (last is not None and time <= last):
                         if not video.average_rate:
                             raise ValueError(f"Expected {self.source!r} to say its frames' times (got none)")
-                        time = number / float(video.average_rate)
-                    first = time if first is None else first
+                        time = 0.0 if last is None else last + 1 / float(video.average_rate)
+                    first, last = time if first is None else first, time
                     yield TimedFrame(number, time - first, frame_image(frame))
             except (av.error.FFmpegError, OSError) as error:
                 raise ValueError(

@@ -34,13 +34,15 @@ class PyAVFile:
         self._container: InputContainer | None = None
         self._timestamps: list[int] = []
         self._key_timestamps: list[int] = []
-        level = av.logging.get_level()
+        level, skip_repeated = av.logging.get_level(), av.logging.get_skip_repeated()
         av.logging.set_level(av.logging.ERROR)
+        av.logging.set_skip_repeated(False)  # a second damaged file may have the message of the first
         try:
             with av.logging.Capture() as log:
                 self._count_packets()
         finally:
             av.logging.set_level(level)
+            av.logging.set_skip_repeated(skip_repeated)
         if log:  # such as "File ended prematurely", after which FFmpeg goes on with what there is
             raise VideoError(f"Expected {self.path} to be a whole video ({log[0][2].strip()})")
         if not self._timestamps:
@@ -51,10 +53,11 @@ class PyAVFile:
         timestamps: list[int | None] = []
         try:
             container = self._open()
+            codec = container.streams.video[0].codec_context
             for packet in container.demux(container.streams.video[0]):
                 if packet.is_corrupt:
                     raise VideoError(f"Expected {self.path} to be a whole video (packet {len(timestamps)} is damaged)")
-                if packet.size == 0 or packet.is_discard:
+                if packet.size == 0 or packet.is_discard or (codec.name == "vp8" and _is_hidden_in_vp8(packet)):
                     continue
                 timestamps.append(packet.pts)
                 if packet.is_keyframe and packet.pts is not None:
@@ -62,18 +65,23 @@ class PyAVFile:
         except (av.error.FFmpegError, OSError) as error:
             raise VideoError(f"Expected {self.path} to be a whole video ({error.strerror})") from error
         known = sorted({stamp for stamp in timestamps if stamp is not None})
-        # Without a time stamp of its own for every packet, as in some AVI files, frames are counted as they come.
-        self._has_timestamps = len(known) == len(timestamps)
+        # Without a time stamp of its own for every packet, or with those of decoding in the place of those of display,
+        # as in AVI files, frames are counted as they come.
+        in_decoding_order = codec.has_b_frames and known == timestamps
+        self._has_timestamps = len(known) == len(timestamps) and not in_decoding_order
         self._timestamps = known if self._has_timestamps else list(range(len(timestamps)))
         self._key_timestamps = sorted(self._key_timestamps) if self._has_timestamps else []
 
     def _open(self) -> InputContainer:
         """Open the file at its beginning."""
         self.close()
-        self._container = container = av.open(str(self.path))
+        # Absolute, as a name with a colon would be that of a protocol.
+        self._container = container = av.open(str(self.path.absolute()))
         if not container.streams.video:
             raise VideoError(f"Expected {self.path} to hold a video stream (got none)")
         codec = container.streams.video[0].codec_context
+        if codec is None:
+            raise VideoError(f"Expected {self.path} to be of a codec that FFmpeg decodes (got none)")
         codec.thread_type = "AUTO"
         codec.thread_count = self.threads
         return container
@@ -131,11 +139,11 @@ class PyAVFile:
         if len(keys) > 1:  # from the only one, decoding starts at the beginning anyway
             frames = self._decode_from(keys[-1])
             start = next(frames, None)
-            if start is not None and start[0] <= first:
+            if start is not None and self._timestamps[start[0]] == keys[-1] and start[1].key_frame:
                 yield start
                 yield from frames
                 return
-            # Some containers, such as MPEG's, are searched by the time of decoding, and found too late a place.
+            # Some containers, such as MPEG's, are searched by the time of decoding: what is found lies elsewhere.
         yield from self._decode_from(None)
 
     def _decode_from(self, key: int | None) -> Iterator[tuple[int, av.VideoFrame]]:
@@ -161,3 +169,8 @@ class PyAVFile:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _is_hidden_in_vp8(packet: av.Packet) -> bool:
+    """Whether a packet of VP8 is only for other frames to refer to (RFC 6386, section 9.1: the bit ``show_frame``)."""
+    return not bytes(packet)[0] & 0x10

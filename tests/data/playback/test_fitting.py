@@ -13,7 +13,12 @@ def test_frame_of_the_right_size_is_scaled_alone():
 def test_grey():
     image = torch.tensor([200, 100, 50], dtype=torch.uint8)[:, None, None].expand(3, 4, 4)
     grey = 0.2989 * 200 + 0.587 * 100 + 0.114 * 50  # ITU-R BT.601
-    torch.testing.assert_close(fit_frame(image, 1, [4, 4]), torch.full((1, 4, 4), int(grey) / 255))
+    torch.testing.assert_close(fit_frame(image, 1, [4, 4]), torch.full((1, 4, 4), round(grey) / 255))
+
+
+def test_grey_stays_as_grey_as_it_is():
+    levels = torch.arange(256, dtype=torch.uint8).view(1, 16, 16)
+    assert torch.equal(fit_frame(levels.expand(3, 16, 16), 1, [16, 16]), levels / 255)
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 16), (40, 16), (16, 8)])

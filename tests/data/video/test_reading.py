@@ -152,6 +152,21 @@ def test_damaged_file_is_named(files, tmp_path, kind, share):
         video.read(range(video.num_frames))
 
 
+def test_a_second_file_that_is_cut_short_is_named_like_the_first(files, tmp_path):
+    cut = tmp_path / "cut.webm"
+    cut.write_bytes(files["vp9"].read_bytes()[:-400])
+    for _ in range(3):
+        with pytest.raises(VideoError, match="to be a whole video"):
+            PyAVFile(cut)
+
+
+def test_a_colon_in_a_name_is_no_protocol(files, tmp_path, monkeypatch, shown_numbers):
+    (tmp_path / "12:30.webm").write_bytes(files["vp9"].read_bytes())
+    monkeypatch.chdir(tmp_path)
+    with PyAVFile("12:30.webm") as video:
+        assert shown_numbers(video.read([7])) == [7]
+
+
 def test_damage_inside_is_found_when_the_frame_is_wanted(files, tmp_path):
     content = bytearray(files["h264 with B-frames"].read_bytes())
     with av.open(str(files["h264 with B-frames"])) as container:
