@@ -15,6 +15,7 @@ from torch.optim.optimizer import ParamsT
 
 __all__ = ["MuonAdamW", "ScheduledModule", "WarmupCosine"]
 
+
 class MuonAdamW(Optimizer):
     r"""Muon for weights, AdamW for biases, norms and whatever else is no matrix.
 
