@@ -55,6 +55,6 @@ def test_errors(rec, tmp_path, monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_av)
-    with pytest.raises(ImportError, match=r"pip install rstg-pyg\[mp4\]"):
+    with pytest.raises(ImportError, match="pip install av"):
         write_attention_movie(rec, tmp_path / "clip.mp4")
     assert not list(tmp_path.iterdir())
