@@ -31,8 +31,7 @@ class PlacedDigits(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
     Every number of digits from 1 to `max_digits` is equally likely. In a share of those with two or more, the second
     lies over the first, as in all frames of a video whose pair began so: its corner is up to 12 canvas pixels off,
-    uniformly, and moved onto the canvas. Frame `index` is a pure function of (seed, split of
-    `digits`, index).
+    uniformly, and moved onto the canvas. Frame `index` is a pure function of (seed, split of `digits`, index).
 
     Shapes:
         - **item:** frame uint8 :math:`(1, S, S)`; shown bool :math:`(10,)`, which classes are there; centre float32
