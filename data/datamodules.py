@@ -69,6 +69,7 @@ class SyncMNISTDataModule(_DigitDataModule):
         canvas_size: Side of the canvas in pixels.
         max_move: The bound of a digit's move in training, in canvas pixels, or a table.
         no_pair: The probability of a training video without a pair, or a table.
+        overlap: The probability of a training video whose second digit starts over the first, or a table.
         eval_num_digits: The same for validation and test; None for the value that the training's table ends with.
         eval_max_move: Likewise.
         eval_no_pair: Likewise.
@@ -93,7 +94,7 @@ class SyncMNISTDataModule(_DigitDataModule):
     Raises:
         ValueError: If an argument is out of range, or both `boxes` and `train_centres` are wanted. Files are read, and
             found missing or damaged, in :meth:`setup`.
-        TypeError: If `num_digits`, `max_move` or `no_pair` is neither a number nor a table of numbers.
+        TypeError: If `num_digits`, `max_move`, `no_pair` or `overlap` is neither a number nor a table of numbers.
     """
 
     num_classes = pair_labels.NUM_CLASSES
@@ -107,6 +108,7 @@ class SyncMNISTDataModule(_DigitDataModule):
         canvas_size: int = 100,
         max_move: int | list[tuple[int, int]] = 10,
         no_pair: float | list[tuple[int, float]] = 1 / 92,
+        overlap: float | list[tuple[int, float]] = 0.0,
         eval_num_digits: int | None = None,
         eval_max_move: int | None = None,
         eval_no_pair: float | None = None,
@@ -132,7 +134,7 @@ class SyncMNISTDataModule(_DigitDataModule):
         self.save_hyperparameters(logger=False)
         check_sizes(num_frames=num_frames)
         self.num_frames = num_frames
-        self.train_settings = {"num_digits": num_digits, "max_move": max_move, "no_pair": no_pair}
+        self.train_settings = {"num_digits": num_digits, "max_move": max_move, "no_pair": no_pair, "overlap": overlap}
         given = {"num_digits": eval_num_digits, "max_move": eval_max_move, "no_pair": eval_no_pair}
         curricula = make_curricula(**self.train_settings)
         self.eval_settings = {name: curricula[name].last if given[name] is None else given[name] for name in given}

@@ -13,7 +13,7 @@ from data.batches import StackedItems
 from data.counter_rng import below, random_bits
 from data.digits import DigitImages
 from data.rendering import DIGIT_SIZE, render
-from data.sync_paths import PROBABILITY_UNITS
+from data.sync_paths import PROBABILITY_UNITS, offset
 
 NUM_CLASSES = 10
 # Which draw of a frame's random sequence is used for what: each possible digit has its own.
@@ -23,7 +23,6 @@ _IMAGE_DRAWS = 11 + np.arange(10)
 _CORNER_DRAWS = 21 + np.arange(20).reshape(10, 2)
 _OVERLAP_DRAW = 41
 _OFFSET_DRAWS = 42 + np.arange(2)
-_OVERLAP_DISTANCE = 12  # canvas pixels
 
 
 class PlacedDigits(Dataset[tuple[Tensor, Tensor, Tensor]]):
@@ -100,8 +99,7 @@ class PlacedDigits(Dataset[tuple[Tensor, Tensor, Tensor]]):
         places = self.canvas_size - DIGIT_SIZE
         corners = below(bits[:, _CORNER_DRAWS[:n]], places)
         over = below(bits[:, _OVERLAP_DRAW], PROBABILITY_UNITS) < round(self.overlap * PROBABILITY_UNITS)
-        offset = below(bits[:, _OFFSET_DRAWS], 2 * _OVERLAP_DISTANCE + 1) - _OVERLAP_DISTANCE
-        corners[over, 1:2] = np.clip(corners[over, 0] + offset[over], 0, places - 1)[:, None]
+        corners[over, 1:2] = np.clip(corners[over, 0] + offset(bits[over][:, _OFFSET_DRAWS]), 0, places - 1)[:, None]
         return np.where(shown, classes, -1), np.where(shown, images, -1), corners
 
     def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:

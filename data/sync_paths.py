@@ -24,7 +24,12 @@ _IMAGE_DRAWS = 11 + np.arange(10)
 _START_DRAWS = 21 + np.arange(20).reshape(10, 2)
 _MOVE_DRAWS = 41 + np.arange(20).reshape(10, 2)
 _DRAWS_PER_FRAME = 20
+# Frames end where nobody comes, so what was thought of later has its place far behind them.
+_OVERLAP_DRAW = 1 << 30
+_OFFSET_DRAWS = _OVERLAP_DRAW + 1 + np.arange(2)
 PROBABILITY_UNITS = 1 << 24
+OVERLAP_DISTANCE = 12
+"""How far, in canvas pixels and on each axis, a digit that lies over another may be off."""
 
 
 class SyncPaths(NamedTuple):
@@ -52,7 +57,8 @@ class RandomPaths:
     Corners start uniformly on the canvas. Before every frame, the first too, each digit moves by an integer drawn
     uniformly from [lo, hi) on each axis, lo = max(-max_move, -p) and hi = min(max_move, last - p), where p is its
     position and `last` the last one. A synchronous pair moves by one common draw from the intersection of its digits'
-    ranges, and not at all on an axis where that is empty. Arguments are those of :class:`~data.syncmnist.SyncMNIST`.
+    ranges, and not at all on an axis where that is empty. In a share `overlap` of the videos the second digit starts
+    over the first, up to 12 canvas pixels off. Arguments are those of :class:`~data.syncmnist.SyncMNIST`.
     """
 
     def __init__(
@@ -63,11 +69,12 @@ class RandomPaths:
         canvas_size: int,
         max_move: Curriculum,
         no_pair: Curriculum,
+        overlap: Curriculum,
         seed: int,
     ) -> None:
         check_seed(seed)
         self.digits = digits
-        self.num_digits, self.max_move, self.no_pair = num_digits, max_move, no_pair
+        self.num_digits, self.max_move, self.no_pair, self.overlap = num_digits, max_move, no_pair, overlap
         self.num_frames = num_frames
         self.last_position = canvas_size - DIGIT_SIZE - 1
         self.seed = seed
@@ -80,7 +87,7 @@ class RandomPaths:
         shown = np.arange(n) < self.num_digits.units(indices)[:, None]  # [B, n]
         classes = self._draw_classes(indices, n)
         digit_index = self.digits.pick(classes, self._bits(indices, _IMAGE_DRAWS[:n]))
-        lonely = (self._bits(indices, _NO_PAIR_DRAW) >> np.uint64(40)).astype(np.int64) < self.no_pair.units(indices)
+        lonely = self._happens(indices, _NO_PAIR_DRAW, self.no_pair)
         label = np.where(lonely, NO_PAIR, pair_to_label(classes[:, 0], classes[:, 1]))
         return SyncPaths(
             coords=self._walk(indices, n, ~lonely),
@@ -92,6 +99,9 @@ class RandomPaths:
 
     def _bits(self, indices: NDArray[np.int64], draws: ArrayLike) -> NDArray[np.uint64]:
         return random_bits(self.seed, self.stream, indices, draws)
+
+    def _happens(self, indices: NDArray[np.int64], draw: int, probability: Curriculum) -> NDArray[np.bool_]:
+        return (self._bits(indices, draw) >> np.uint64(40)).astype(np.int64) < probability.units(indices)
 
     def _draw_classes(self, indices: NDArray[np.int64], n: int) -> NDArray[np.int64]:
         """The first n of a shuffled 0-9 (Fisher and Yates): all different, every ordered pair equally likely."""
@@ -105,6 +115,9 @@ class RandomPaths:
 
     def _walk(self, indices: NDArray[np.int64], n: int, synchronous: NDArray[np.bool_]) -> NDArray[np.int64]:
         position = below(self._bits(indices, _START_DRAWS[:n]), self.last_position + 1)  # [B, n, 2]
+        over = self._happens(indices, _OVERLAP_DRAW, self.overlap)
+        second = position[over, 0] + offset(self._bits(indices[over], _OFFSET_DRAWS))
+        position[over, 1] = np.clip(second, 0, self.last_position)
         max_move = self.max_move.units(indices)[:, None, None]
         paired = synchronous[:, None, None] & (np.arange(n)[:, None] < 2)  # [B, n, 1]
         draws = _MOVE_DRAWS[:n] + _DRAWS_PER_FRAME * np.arange(self.num_frames)[:, None, None]
@@ -121,6 +134,11 @@ class RandomPaths:
             position = position + np.where(hi > lo, lo + below(bits[:, t], np.maximum(hi - lo, 1)), 0)
             coords[:, t] = position
         return coords
+
+
+def offset(bits: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """How far a digit that lies over another is off, uniformly in whole canvas pixels up to ``OVERLAP_DISTANCE``."""
+    return below(bits, 2 * OVERLAP_DISTANCE + 1) - OVERLAP_DISTANCE
 
 
 class RecordedPaths:

@@ -28,8 +28,8 @@ class SyncMNIST(Dataset[Item]):
     order and on any machine, makes the same bytes. Nothing is stored, and videos are made by the batch
     (``__getitems__``).
 
-    `num_digits`, `max_move` and `no_pair` may be curricula: tables of (index, value) pairs, piecewise linear in the
-    index of the video (see :class:`~data.curriculum.Curriculum`; the first two are rounded to integers).
+    `num_digits`, `max_move`, `no_pair` and `overlap` may be curricula: tables of (index, value) pairs, piecewise linear
+    in the index of the video (see :class:`~data.curriculum.Curriculum`; the first two are rounded to integers).
 
     Shapes:
         - **item:** video uint8 :math:`(T, 1, S, S)`, label int
@@ -48,6 +48,8 @@ class SyncMNIST(Dataset[Item]):
         max_move: The bound of a digit's move per frame and axis, in canvas pixels: moves are drawn from
             [-max_move, max_move), cut so that the digit stays inside.
         no_pair: The probability that a video has no synchronous pair.
+        overlap: The probability that the second digit starts over the first, up to 12 canvas pixels off on each axis. A
+            pair covers each other in all frames then. 0 leaves it to chance, as published.
         num_videos: The length of the dataset.
         seed: The seed, in [0, 2^64).
         boxes: Whether items hold the boxes of the digits.
@@ -71,6 +73,7 @@ class SyncMNIST(Dataset[Item]):
         canvas_size: int = 100,
         max_move: int | Table = 10,
         no_pair: float | Table = 1 / 92,
+        overlap: float | Table = 0.0,
         num_videos: int = 600_000,
         seed: int = 0,
         boxes: bool = False,
@@ -91,7 +94,7 @@ class SyncMNIST(Dataset[Item]):
             num_frames=num_frames,
             canvas_size=canvas_size,
             seed=seed,
-            **make_curricula(num_digits, max_move, no_pair),
+            **make_curricula(num_digits, max_move, no_pair, overlap),
         )
 
     @classmethod
@@ -167,11 +170,16 @@ class SyncMNIST(Dataset[Item]):
 
 
 def make_curricula(
-    num_digits: int | Table, max_move: int | Table, no_pair: float | Table, prefix: str = ""
+    num_digits: int | Table,
+    max_move: int | Table,
+    no_pair: float | Table,
+    overlap: float | Table = 0.0,
+    prefix: str = "",
 ) -> dict[str, Curriculum]:
-    """Checks the three settings that may change along the stream; errors name them with `prefix` before."""
+    """Checks the settings that may change along the stream; errors name them with `prefix` before."""
     return {
         "num_digits": Curriculum(num_digits, f"{prefix}num_digits", 2, 10),
         "max_move": Curriculum(max_move, f"{prefix}max_move", 1, math.inf),
         "no_pair": Curriculum(no_pair, f"{prefix}no_pair", 0, 1, scale=PROBABILITY_UNITS),
+        "overlap": Curriculum(overlap, f"{prefix}overlap", 0, 1, scale=PROBABILITY_UNITS),
     }

@@ -2,10 +2,11 @@
 
 import sys
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
-from jsonargparse import Namespace
+from jsonargparse import ArgumentParser, Namespace
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import LearningRateMonitor
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback, _InstantiatorFn
@@ -108,7 +109,8 @@ class RSTGCLI(LightningCLI):
                 "max)"
             )
         if config.run_dir is None:
-            config.run_dir = str(RUNS / ("-".join(Path(path).stem for path in config.config or []) or "unnamed"))
+            config.run_dir = RUNS / ("-".join(Path(path).stem for path in config.config or []) or "unnamed")
+        config.run_dir = str(Path(config.run_dir))  # without the slash at its end, behind which another would lie in it
         self._resolve_checkpoint(config)
 
     def _resolve_checkpoint(self, config: Namespace) -> None:
@@ -254,10 +256,19 @@ class _LinkedInstantiator(_InstantiatorFn):
         return super().__call__(class_type, *args, applied_instantiation_links=links, **kwargs)
 
     def _has_place_for(self, target: str) -> bool:
+        *keys, _, name = target.split(".")
         place: Any = self.cli.config_dump
-        for key in target.split(".")[:-1]:
+        for key in keys:
             place = place.get(key) if isinstance(place, dict) else None
-        return isinstance(place, dict)
+        return isinstance(place, dict) and name in _arguments(place["class_path"])
+
+
+def _arguments(class_path: str) -> list[str]:
+    """Names of what a class, or a function that makes an object, takes from a config."""
+    made_by, parser = resolve_name(class_path), ArgumentParser()
+    if isinstance(made_by, type):
+        return parser.add_class_arguments(made_by, fail_untyped=False)
+    return parser.add_function_arguments(made_by, fail_untyped=False)
 
 
 def _may_be_checkpoint(path: str) -> bool:

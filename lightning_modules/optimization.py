@@ -131,6 +131,13 @@ class WarmupCosine(LRScheduler):
         self.final_fraction = final_fraction
         super().__init__(optimizer)
 
+    def lay_over(self, total_steps: int) -> None:
+        """End the cosine after so many steps from the first, and take the present rate from it."""
+        self.total_steps = total_steps
+        self._last_lr = self.get_lr()
+        for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
+            group["lr"] = rate
+
     def get_lr(self) -> list[float]:
         """Learning rate of each parameter group at the present step."""
         return [base * self._fraction(self.last_epoch) for base in self.base_lrs]
@@ -191,7 +198,7 @@ class ScheduledModule(LightningModule):
                         "Expected 'trainer.max_epochs', 'trainer.max_steps' or the schedule's 'total_steps' to be "
                         "given (got a fit without end, over which a cosine cannot be laid)"
                     )
-                config.scheduler.total_steps = int(steps)
+                config.scheduler.lay_over(int(steps))
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Step a schedule where the Trainer does, unless it waits for a validation."""

@@ -1,7 +1,7 @@
 """Training and testing a network that classifies videos."""
 
 from collections import deque
-from typing import Any
+from typing import Any, Self
 
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
@@ -17,8 +17,10 @@ from lightning_modules.data_description import DATA_DESCRIPTION, check_class_nam
 from lightning_modules.optimization import ScheduledModule
 from lightning_modules.pretrained_weights import FRAME_LOSS_PREFIXES, NETWORK_PREFIXES, load_weights, read_weights
 from rstg_pyg.models import InflatedResNet, TorchvisionBackbone, load_pretrained
-from rstg_pyg.models.load_pretrained import BACKBONE_PREFIXES
+from rstg_pyg.models.insert_blocks import INSERTED
+from rstg_pyg.models.load_pretrained import BACKBONE_PREFIXES, LoadingReport
 from rstg_pyg.models.state_comparison import state_differences
+from rstg_pyg.models.video_backbone import VideoBackbone
 
 # Boxes come between video and label, or in training what a loss on frames looks for.
 Batch = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]
@@ -97,6 +99,7 @@ class VideoClassification(ScheduledModule):
         self.network_weights = network_weights
         self.frame_loss = frame_loss
         self.frame_loss_weights = frame_loss_weights
+        self.freeze_backbone = freeze_backbone
         if freeze_backbone:
             network.backbone.requires_grad_(False).eval()
 
@@ -107,6 +110,13 @@ class VideoClassification(ScheduledModule):
         self.test_accuracies = self.val_accuracies.clone(prefix="test/")
         self.center_view_accuracies = self.val_accuracies.clone(prefix="test/center_view_")
         self.test_confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, in which a frozen backbone stays in evaluation."""
+        super().train(mode)
+        if self.freeze_backbone:
+            self.network.backbone.eval()
+        return self
 
     def setup(self, stage: str) -> None:
         """Load the weights to start from where a fit starts from scratch."""
@@ -119,11 +129,13 @@ class VideoClassification(ScheduledModule):
             module = self.network.backbone if name == "backbone_weights" else self.network
             if isinstance(module, InflatedResNet | TorchvisionBackbone):
                 try:
-                    rank_zero_info(str(load_pretrained(module, path)))
+                    report = load_pretrained(module, path)
                 except (FileNotFoundError, ValueError) as error:
                     raise type(error)(
                         f"Expected '{name}' to hold the weights of the {type(module).__name__} (got '{path}': {error})"
                     ) from error
+                rank_zero_info(str(report))
+                _warn_of_new_norms(module, report)
             elif name == "network_weights" and self.backbone_weights is not None and self._has_another_backbone(path):
                 rank_zero_warn(load_weights(module, path, name, prefixes, but="backbone"))
             else:
@@ -266,3 +278,14 @@ class VideoClassification(ScheduledModule):
         loss = F.cross_entropy(logits, label)
         self.log(f"{split}/loss", loss, batch_size=len(label), sync_dist=True, prog_bar=True)
         self.log_dict(accuracies, batch_size=len(label), prog_bar=True)
+
+
+def _warn_of_new_norms(backbone: VideoBackbone, report: LoadingReport) -> None:
+    """Say which batch norms are frozen though nothing was ever normalised by them."""
+    owners = {name.rpartition(".")[0] for name in report.new if name.endswith(".running_var")}
+    new = sorted(name for name in owners if not name.startswith(f"{INSERTED}."))
+    if backbone.freeze_batch_norm and new:
+        rank_zero_warn(
+            "'freeze_batch_norm' keeps those batch norms at mean 0 and variance 1 that the weights know nothing of: "
+            + ", ".join(new)
+        )

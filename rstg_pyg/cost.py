@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from rstg_pyg.evaluation import evaluation_mode
 from rstg_pyg.graph.num_edges import num_edges
 from rstg_pyg.nn.rstg import RSTG
 from rstg_pyg.nn.track_rstg import TrackRSTG
@@ -159,14 +160,11 @@ def summary(model: nn.Module, *inputs: Any, **named_inputs: Any) -> Summary:
         formula += num_clips * _multiply_adds(rstg, num_frames, num_nodes, edges)
 
     handles = [rstg.register_forward_pre_hook(count, with_kwargs=True) for rstg in graphs.values()]
-    modes = {module: module.training for module in model.modules()}
     counter = FlopCounterMode(display=False, custom_mapping=KERNEL_FLOPS)
     try:
-        with torch.no_grad(), counter:
-            model.eval()(*inputs, **named_inputs)
+        with torch.no_grad(), evaluation_mode(model), counter:
+            model(*inputs, **named_inputs)
     finally:
-        for module, training in modes.items():
-            module.training = training
         for handle in handles:
             handle.remove()
 

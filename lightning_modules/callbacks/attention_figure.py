@@ -51,7 +51,7 @@ class AttentionFigure(Callback):
         clip = int((predicted == label).int().argmax())
         names = getattr(trainer.datamodule, "class_names", range(logits.size(-1)))
         title = f"label {names[label[clip]]}, predicted {names[predicted[clip]]}"
-        figure = draw_attention(rec, clip=clip, title=title)
+        figure = draw_attention(rec, clip=clip, title=title.replace("$", r"\$"))  # names, no formulas
         figure.savefig(folder / "attention.png", dpi=120)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):

@@ -52,8 +52,8 @@ def draw_confusion(counts: Tensor, path: Path, names: Sequence[str] = ()) -> "Fi
     image = axes.imshow(share.numpy(), vmin=0, vmax=1, cmap="viridis")
     axes.set(xlabel="predicted class", ylabel="label")
     if names and len(counts) <= MAX_NAMED:
-        axes.set_xticks(range(len(counts)), names, rotation=30, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(counts)), names)
+        axes.set_xticks(range(len(counts)), names, rotation=30, ha="right", rotation_mode="anchor", parse_math=False)
+        axes.set_yticks(range(len(counts)), names, parse_math=False)
     figure.colorbar(image, label="share of the label's videos")
     figure.savefig(path, dpi=120, bbox_inches="tight")
     return figure

@@ -79,5 +79,5 @@ class PredictionWriter(BasePredictionWriter):
         # Names of files may be any bytes, which Python holds as surrogates where they are no UTF-8.
         with path.with_suffix(".csv").open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file, delimiter=";", lineterminator="\n")
-            for video, label in zip(index, best, strict=True):
-                writer.writerow((videos.ids[video], videos.class_names[label]))
+            for video, likeliest in zip(index, best, strict=True):
+                writer.writerow((videos.ids[video], videos.class_names[likeliest]))

@@ -24,3 +24,7 @@ class StepSeed(Callback):
         # Not that of the batches begun: after a signal within a step, a batch begins twice.
         number = trainer.fit_loop.epoch_loop.batch_progress.total.completed
         torch.manual_seed(int(random_bits(self.seed, "training/step", [number], trainer.global_rank)[0]) >> 1)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave the run's seed to a fit that follows in this process."""
+        torch.manual_seed(self.seed)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from rstg_pyg.autocast import autocast_dtype
 from rstg_pyg.graph.position_map import POS_MAP_SIZE, smooth_coverage
 
 Scale = int | Sequence[int]
@@ -52,7 +53,8 @@ class GridPyramid(nn.Module):
             for row in range(rows)
             for column in range(columns)
         ]
-        table = torch.tensor(cells)
+        # On the meta device nobody knows which cells are joined.
+        table = torch.tensor(cells, device="cpu" if torch.get_default_device().type == "meta" else None)
         level, cell, grid = table[:, 0], table[:, 1:3], table[:, 3:5]
         box = torch.cat([cell / grid, (cell + 1) / grid], dim=1)
 
@@ -143,7 +145,7 @@ class GridPyramid(nn.Module):
         height, width = volume.shape[-2:]
         self._check_size("volume", (height, width))
         vertical, horizontal = self._overlap((height, width))
-        if _multiplied_in(volume) == torch.float16:
+        if (autocast_dtype(volume) or volume.dtype) == torch.float16:
             # A weight of 1 / (H·W) would be subnormal: columns first, then rows, which are summed in float32.
             columns = torch.matmul(volume, (horizontal.to(volume.dtype) / width).t())
             return (columns * (vertical / height).t()).sum(dim=-2).to(columns.dtype).transpose(-1, -2)
@@ -193,14 +195,6 @@ def _rows_and_columns(scale: Scale) -> tuple[int, int]:
     if len(pair) != 2 or not all(isinstance(n, int) and n > 0 for n in pair):
         raise ValueError(f"Expected 'scales' to hold positive ints or (rows, columns) pairs (got {scale!r})")
     return pair[0], pair[1]
-
-
-def _multiplied_in(tensor: Tensor) -> torch.dtype:
-    """The type in which matrix products of a tensor are taken: autocast's where that is on, but for float64."""
-    device = tensor.device.type
-    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device) and tensor.dtype != torch.float64:
-        return torch.get_autocast_dtype(device)
-    return tensor.dtype
 
 
 def _check_floating(name: str, tensor: Tensor, *, min_dim: int, layout: str) -> None:

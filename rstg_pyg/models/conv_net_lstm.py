@@ -50,7 +50,7 @@ class ConvNetLSTM(nn.Module):
         )
         for _ in widths:
             map_size = (map_size + 1) // 2
-        self.lstm = FrameLSTM(widths[-1] * map_size**2, hidden_channels, input_norm, readout)
+        self.lstm = FrameLSTM([channels, *widths][-1] * map_size**2, hidden_channels, input_norm, readout)
 
     def forward(self, volume: Tensor) -> Tensor:
         """Read the features ``[B, T, C, map_size, map_size]`` of a clip."""

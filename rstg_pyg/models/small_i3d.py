@@ -60,8 +60,8 @@ class SmallI3D(nn.Module):
         - **output:** volume :math:`(B, T, C, H/16, W/16)` for three stages, C the last width
 
     Raises:
-        ValueError: If ``blocks`` or ``non_local_stages`` does not fit the stages, or the input has the wrong rank or
-            channels.
+        ValueError: If ``widths`` is empty, ``blocks`` or ``non_local_stages`` does not fit the stages, or the input has
+            the wrong rank or channels.
     """
 
     frames_alone = False
@@ -74,6 +74,8 @@ class SmallI3D(nn.Module):
         non_local_stages: Sequence[int] = (),
     ) -> None:
         super().__init__()
+        if not widths:
+            raise ValueError(f"Expected 'widths' to hold the channels of at least one stage (got {widths!r})")
         if len(blocks) != len(widths) or min(blocks) < 1:
             raise ValueError(
                 f"Expected 'blocks' to be {len(widths)} positive numbers, as 'widths' (got {list(blocks)})"

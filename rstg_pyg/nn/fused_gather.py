@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch_geometric import EdgeIndex
 
+from rstg_pyg.autocast import autocast_dtype
 from rstg_pyg.nn import edge_ops
 
 # Bytes of the messages [edges, D] worked on at a time: on a CPU, what its caches hold.
@@ -42,10 +43,7 @@ def gather_messages(
     """
     if isinstance(edge_index, EdgeIndex):
         edge_index = edge_index.as_tensor()  # a wrapper has no memory of its own that a kernel could read
-    device = send.device.type
-    # As in PyTorch's own operations, autocast leaves float64 as it is; a device without autocast has no such state.
-    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device) and send.dtype != torch.float64:
-        dtype = torch.get_autocast_dtype(device)
+    if (dtype := autocast_dtype(send)) is not None:
         send, receive, weight, bias = (tensor.to(dtype) for tensor in (send, receive, weight, bias))
     batch = send.shape[:-2]
     if not batch == receive.shape[:-2] == alpha.shape[:-1]:

@@ -317,8 +317,8 @@ class RSTGConv(MessagePassing):
         outs = [mlp(x) for mlp in self.mlp_update]
         if group is None:
             return outs[0]
-        one_hot = F.one_hot(group, self.num_groups).to(outs[0].dtype)
-        return (torch.stack(outs, dim=-1) * one_hot[:, None, :]).sum(dim=-1)
+        own = group[:, None, None].expand(*outs[0].shape, 1)
+        return torch.stack(outs, dim=-1).gather(-1, own).squeeze(-1)
 
     def _can_fuse(self, edge_index: Adj) -> bool:
         """Whether nothing looks at single messages: no subclass, hook, explainer, compiler or sparse adjacency."""
@@ -352,12 +352,9 @@ class RSTGConv(MessagePassing):
                 f"Expected 'x' to be of shape [N, F] while the layer is being explained, as PyG's explainers read one "
                 f"value per edge (got {list(source.shape)}): explain a single frame or the unrolled space-time graph"
             )
-        for name, x, expected in (
-            ("x", source, self.lin_source.in_channels),
-            ("x", destination, self.lin_destination.in_channels),
-        ):
-            if expected != -1 and x.size(-1) != expected:
-                raise ValueError(f"Expected '{name}' to have {expected} features (got {x.size(-1)})")
+        for x, lin in ((source, self.lin_source), (destination, self.lin_destination)):
+            if lin.in_channels not in (-1, x.size(-1)):
+                raise ValueError(f"Expected 'x' to have {lin.in_channels} features (got {x.size(-1)})")
         if self.residual and destination.size(-1) != self.out_channels:  # known here alone where it was -1
             raise ValueError(
                 f"Expected 'x' to have {self.out_channels} features, as many as the output, with residual=True "

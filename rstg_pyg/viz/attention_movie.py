@@ -90,7 +90,8 @@ def _show_shares(axis: Any, shares: Tensor, t: int, class_names: tuple[str, ...]
     likeliest = shares[-1].topk(min(TOP_CLASSES, shares.size(1))).indices.tolist()
     places, names = range(len(likeliest)), [fill(class_names[c], LINE_LENGTH) for c in likeliest]
     axis.barh(places, shares[t, likeliest].tolist(), color=SCALE_COLOURS[4])
-    axis.set(xlim=(0, 1), xticks=[0, 1], xlabel="probability", yticks=places, yticklabels=names)
+    axis.set(xlim=(0, 1), xticks=[0, 1], xlabel="probability")
+    axis.set_yticks(places, names, parse_math=False)
     axis.invert_yaxis()
     axis.tick_params(labelsize=8, length=0)
     axis.spines[["top", "right"]].set_visible(False)

@@ -13,10 +13,10 @@ from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from rstg_pyg.evaluation import evaluation_mode
 from rstg_pyg.models import VideoClassifier
 from rstg_pyg.nn import RSTG
 from rstg_pyg.viz.canvas import chosen_frames, frames_of, regions_of, show_frame
-from rstg_pyg.viz.evaluation import evaluation_mode
 from rstg_pyg.viz.record import as_record, check_one_clip, the_graph
 
 Method = Literal["gradient_x_input", "integrated_gradients"]

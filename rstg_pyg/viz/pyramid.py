@@ -11,7 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from rstg_pyg.graph import GridPyramid
-from rstg_pyg.viz.canvas import SCALE_COLOURS, coverage, frames_of, regions_of, show_frame
+from rstg_pyg.viz.canvas import BLANK_SIZE, SCALE_COLOURS, coverage, frames_of, regions_of, show_frame
 from rstg_pyg.viz.planes import DISTANCE, X_AXIS, Y_AXIS, slanted, slanted_cells
 from rstg_pyg.viz.record import Record, check_one_clip
 
@@ -51,12 +51,10 @@ def _graph_of_frame(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Frames ``[T, 1 or 3, H, W]``, boxes, scales and edges."""
     if isinstance(source, Tensor):
-        if source.dim() != 4 or source.size(1) not in (1, 3):
-            raise ValueError(f"Expected 'source' to be a clip [T, 1 or 3, H, W] (got {list(source.shape)})")
         if pyramid is None:
             raise ValueError("Expected 'pyramid' over the clip given as 'source' (got None)")
         own = GridPyramid(pyramid.scales)
-        return source.detach().float().cpu().clamp(0, 1), own.box, own.scale, own.edge_index
+        return _frames(source), own.box, own.scale, own.edge_index
     if pyramid is not None:
         raise ValueError(f"Expected 'pyramid' to be None beside a {type(source).__name__}, which has its own")
     if isinstance(source, Record):
@@ -67,9 +65,15 @@ def _graph_of_frame(
         )
     check_one_clip(source)
     num_frames = source.x.size(1) if "x" in source and source.x.dim() == 3 else 1
-    video = source.video if "video" in source else torch.ones(num_frames, 1, 64, 64)
+    video = source.video if "video" in source else torch.ones(num_frames, 1, BLANK_SIZE, BLANK_SIZE)
     scale = source.scale if "scale" in source else torch.zeros(len(source.box), dtype=torch.int64)
-    return video.detach().float().cpu().clamp(0, 1), source.box.float().cpu(), scale.cpu(), source.edge_index.cpu()
+    return _frames(video), source.box.float().cpu(), scale.cpu(), source.edge_index.cpu()
+
+
+def _frames(video: Tensor) -> Tensor:
+    if video.dim() != 4 or video.size(1) not in (1, 3):
+        raise ValueError(f"Expected 'source' to be, or to hold, a clip [T, 1 or 3, H, W] (got {list(video.shape)})")
+    return video.detach().float().cpu().clamp(0, 1)
 
 
 def _draw_cells(axis: Axes, picture: Tensor, box: Tensor, scale: Tensor) -> None:

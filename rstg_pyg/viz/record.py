@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
+from rstg_pyg.evaluation import evaluation_mode
 from rstg_pyg.models import VideoClassifier
 from rstg_pyg.nn import RSTG, TrackRSTG
-from rstg_pyg.viz.evaluation import evaluation_mode
 from rstg_pyg.viz.recorder import Recorder
 
 

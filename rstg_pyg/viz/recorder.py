@@ -9,11 +9,11 @@ from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 from torch_geometric.utils import is_sparse, to_edge_index
 
+from rstg_pyg.evaluation import evaluation_mode
 from rstg_pyg.models import VideoClassifier
 from rstg_pyg.nn import RSTG, RSTGToVec
 from rstg_pyg.nn.time_stage import State, TimeStage
 from rstg_pyg.nn.volume_rstg import VolumeRSTG
-from rstg_pyg.viz.evaluation import evaluation_mode
 
 GATES = {"LSTM": ("input", "forget", "output"), "GRU": ("reset", "update"), "RNN_TANH": ()}
 ARGUMENTS = ("x", "edge_index", "pos_map", "edge_weight", "group", "state", "lengths")

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from data import NO_PAIR, PlacedDigits, PlacedDigitsDataModule, StreamLoader, SyncMNISTDataModule
+from data import NO_PAIR, PlacedDigits, PlacedDigitsDataModule, StreamLoader, SyncMNIST, SyncMNISTDataModule
 
 SMALL = {"batch_size": 4, "num_workers": 0, "train_videos": 40, "val_videos": 6, "test_videos": 5}
 
@@ -40,6 +40,7 @@ def test_workers_persist_and_memory_is_pinned_for_cuda_only():
 
 def test_curriculum_is_for_training_only():
     tables = {"num_digits": [(0, 2), (10, 3)], "max_move": [(0, 36), (20, 12)], "no_pair": [(0, 1.0), (30, 0.0)]}
+    tables["overlap"] = 1.0
     data = SyncMNISTDataModule(**tables, **SMALL)
     assert data.eval_settings == {"num_digits": 3, "max_move": 12, "no_pair": 0.0}
     data.setup("fit")
@@ -48,6 +49,10 @@ def test_curriculum_is_for_training_only():
     assert train.paths([0]).label.item() == NO_PAIR
     assert (val.paths(range(6)).classes >= 0).all()
     assert (val.paths(range(6)).label != NO_PAIR).all()
+    apart = SyncMNIST(data.digits("val"), 3, max_move=12, no_pair=0.0).paths(range(6)).coords
+    assert (val.paths(range(6)).coords == apart).all()
+    apart = SyncMNIST(train.digits, **{**tables, "overlap": 0.0}).paths(range(6)).coords
+    assert (train.paths(range(6)).coords != apart).any()
     other = SyncMNISTDataModule(**tables, **SMALL, eval_num_digits=5, eval_max_move=10, eval_no_pair=1.0)
     assert other.eval_settings == {"num_digits": 5, "max_move": 10, "no_pair": 1.0}
 

@@ -243,6 +243,24 @@ def test_curriculum_is_a_function_of_the_index(digits):
     np.testing.assert_array_equal(two.paths([99]).coords[:, :, :2], paths.coords[99:100, :, :2])
 
 
+def test_second_digit_starts_over_the_first(digits):
+    apart = SyncMNIST(digits, num_digits=4).paths(range(2000))
+    over = SyncMNIST(digits, num_digits=4, overlap=1).paths(range(2000))
+    for name in ("classes", "digit_index", "synchronous", "label"):
+        np.testing.assert_array_equal(getattr(over, name), getattr(apart, name))
+    np.testing.assert_array_equal(over.coords[:, :, 2:], apart.coords[:, :, 2:])
+    distance = np.abs(over.coords[:, :, 1] - over.coords[:, :, 0]).max(axis=-1)
+    assert distance[over.synchronous].max() == 12  # all the way, as the pair moves together
+    assert distance[~over.synchronous].max() > 30
+    assert (over.coords.min(), over.coords.max()) == (0, 70)
+
+    some = SyncMNIST(digits, num_digits=4, overlap=[(0, 0.5), (1000, 0.5), (1001, 0.0)]).paths(range(2000))
+    is_over = (some.coords == over.coords).all(axis=(1, 2, 3))
+    assert is_over[:1001].mean() == pytest.approx(0.5, abs=0.05)
+    np.testing.assert_array_equal(some.coords[~is_over], apart.coords[~is_over])
+    assert (some.coords[1001:] == apart.coords[1001:]).all()
+
+
 # --- errors
 
 
@@ -260,6 +278,7 @@ def test_curriculum_is_a_function_of_the_index(digits):
         ({"max_move": [(-1, 5)]}, TypeError, r"indices of 'max_move' to be integers from 0 on \(got -1\)"),
         ({"no_pair": 1.5}, ValueError, r"'no_pair' to be between 0 and 1 \(got 1.5\)"),
         ({"no_pair": float("nan")}, ValueError, r"'no_pair' to be between 0 and 1 \(got nan\)"),
+        ({"overlap": -0.1}, ValueError, r"'overlap' to be between 0 and 1 \(got -0.1\)"),
         ({"num_frames": 0}, ValueError, r"'num_frames' to be an integer of at least 1 \(got 0\)"),
         ({"frame_size": 6.4}, ValueError, r"'frame_size' to be an integer of at least 1 \(got 6.4\)"),
         ({"canvas_size": 29}, ValueError, r"'canvas_size' to be an integer of at least 30 \(got 29\)"),

@@ -242,6 +242,13 @@ def test_gradients_of_pool_and_unpool():
     assert torch.autograd.gradcheck(lambda n: pyramid.unpool(n, (4, 5)), nodes)
 
 
+@pytest.mark.parametrize("default", ["meta", "cpu"])
+def test_made_where_other_modules_have_no_values(default):
+    with torch.device(default):
+        pyramid = GridPyramid((3, 2, 1))
+    assert torch.equal(pyramid.edge_index, GridPyramid((3, 2, 1)).edge_index)
+
+
 def test_buffers_are_not_saved_and_repr():
     pyramid = GridPyramid(((4, 7), (2, 3), 1))
     assert not pyramid.state_dict()

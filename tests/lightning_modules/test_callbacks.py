@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from data.video import VideoList
-from lightning_modules.callbacks import LearningCurve, PredictionWriter, Throughput
+from lightning_modules.callbacks import LearningCurve, PredictionWriter, StepSeed, Throughput
 from lightning_modules.callbacks.confusion_figure import draw_confusion
 from lightning_modules.csv_log import csv_logger, read_metrics
 
@@ -147,6 +147,32 @@ def test_log_that_goes_on_keeps_the_rows_before_its_checkpoint(tmp_path):
         "train/loss": ([0, 1, 2], [1.0, 2.0, 7.0]),
         "val/acc": ([2], [0.5]),
     }
+
+
+def test_log_of_a_run_that_was_killed_in_the_middle_of_a_row(tmp_path):
+    first = csv_logger(tmp_path)
+    for step in range(2):
+        first.log_metrics({"train/loss": 1.0 + step}, step)
+    with (tmp_path / "metrics.csv").open("a") as file:
+        file.write("0,2")
+    assert read_metrics(tmp_path / "metrics.csv") == {"train/loss": ([0, 1], [1.0, 2.0])}
+    csv_logger(tmp_path, resumed_step=2).log_metrics({"train/loss": 3.0}, 2)
+    assert read_metrics(tmp_path / "metrics.csv") == {"train/loss": ([0, 1, 2], [1.0, 2.0, 3.0])}
+
+
+def test_a_fit_leaves_its_seed_behind():
+    torch.manual_seed(5)
+    callback = StepSeed()
+    callback.on_fit_start(None, None)
+    torch.manual_seed(9)  # as every step does
+    callback.on_fit_end(None, None)
+    assert torch.initial_seed() == 5
+
+
+def test_names_of_classes_are_no_formulas(tmp_path):
+    names = ["costs $5", r"$\frac{$"]
+    figure = draw_confusion(torch.eye(2), tmp_path / "confusion.png", names)
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == names
 
 
 @pytest.mark.parametrize(("number", "named"), [(3, True), (21, False)])

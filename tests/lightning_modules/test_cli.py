@@ -59,6 +59,20 @@ def test_data_tells_the_model_its_classes_and_channels(fitted):
     assert run.model.network.backbone.in_channels == run.datamodule.channels
 
 
+def test_parts_that_need_nothing_of_the_data_are_told_nothing(cli, tiny, tmp_path):
+    graph = {"class_path": "rstg_pyg.models.MeanPoolLSTM", "init_args": {"channels": 1, "hidden_channels": 4}}
+    head = {"class_path": "torch.nn.Linear", "init_args": {"in_features": 4, "out_features": 46}}
+    parts = {"backbone": {"class_path": "torch.nn.Identity"}, "graph": graph, "head": head}
+    network = {"class_path": "rstg_pyg.VideoClassifier", "init_args": parts}
+    model = {"network": network, "backbone_weights": None, "freeze_backbone": False}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"model": model}))
+    arguments = [*tiny, "--config", tmp_path / "own.yaml", "--run_dir", tmp_path / "run"]
+    fit = cli("fit", *arguments, "--trainer.limit_train_batches", 1)
+    run = cli("test", "--config", tmp_path / "run" / "config.yaml", "--ckpt_path", "last")
+    torch.testing.assert_close(run.model.state_dict(), fit.model.state_dict())
+    assert cli("fit", *arguments, "--ckpt_path", "last", "--trainer.max_epochs", 2).trainer.current_epoch == 2
+
+
 def test_folder_with_the_weights_gives_the_same_scores(cli, fitted, tmp_path):
     folder, fit = fitted
     save_file(fit.model.network.state_dict(), tmp_path / "model.safetensors")
@@ -135,7 +149,8 @@ def test_prediction_file_holds_the_softmax_of_the_model(fitted, predicted):
 def test_second_fit_takes_a_folder_of_its_own(cli, tiny, fitted, capsys):
     folder, _ = fitted
     before = (folder / "metrics.csv").read_text()
-    run = cli("fit", *tiny, "--run_dir", folder, "--trainer.limit_train_batches", 1, "--trainer.limit_val_batches", 0)
+    short = ["--trainer.limit_train_batches", 1, "--trainer.limit_val_batches", 0]
+    run = cli("fit", *tiny, "--run_dir", f"{folder}/", *short)
     assert run.trainer.log_dir.rstrip("/") == f"{folder}-2"
     assert yaml.safe_load((folder.parent / "run-2" / "config.yaml").read_text())["run_dir"] == f"{folder}-2"
     assert (folder / "metrics.csv").read_text() == before

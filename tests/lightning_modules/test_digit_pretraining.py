@@ -26,12 +26,13 @@ def trainer(**settings):
 
 
 def test_fit_exports_the_best_backbone(cli, configs, tmp_path):
-    run = cli("fit", "--config", configs / "pretrain/digits.yaml", *TINY, "--run_dir", tmp_path / "run")
+    own = ["--trainer.callbacks+", "ModelCheckpoint", "--trainer.callbacks.dirpath", tmp_path / "own"]
+    run = cli("fit", "--config", configs / "pretrain/digits.yaml", *TINY, "--run_dir", tmp_path / "run", *own)
     torch.nn.init.zeros_(run.model.backbone.convs[0].weight)  # what came after the best
     BackboneExport().on_fit_end(run.trainer, run.model)
     exported = load_file(tmp_path / "run" / "backbone.safetensors")
     assert exported["convs.0.weight"].any()
-    best = DigitPretraining.load_from_checkpoint(run.trainer.checkpoint_callback.best_model_path)
+    best = DigitPretraining.load_from_checkpoint(tmp_path / "run" / "checkpoints" / "best.ckpt")
     torch.testing.assert_close(exported, dict(best.backbone.state_dict()))
     assert {"train/loss", "val/loss", "val/acc"} <= run.trainer.callback_metrics.keys()
 

@@ -25,6 +25,21 @@ def test_best_checkpoint_of_a_run_whose_folder_was_moved_stays_the_best(cli, tin
     assert other.trainer.checkpoint_callback.best_model_path == str(tmp_path / "other" / "checkpoints" / "best.ckpt")
 
 
+def test_best_checkpoint_of_a_fit_that_was_stopped_in_mid_epoch_stays_the_best(cli, tiny, tmp_path):
+    arguments = ["fit", *tiny, "--best_checkpoint.monitor", "step", "--best_checkpoint.mode", "min"]
+    arguments += ["--run_dir", tmp_path, "--trainer.val_check_interval", 3]
+    cli(*arguments, "--trainer.max_steps", 3)
+    best = tmp_path / "checkpoints" / "best.ckpt"
+    (tmp_path / "checkpoints" / "last.ckpt").rename(tmp_path / "before.ckpt")
+    state = torch.load(tmp_path / "before.ckpt", weights_only=True)
+    key = next(key for key in state["callbacks"] if key.startswith("BestCheckpoint"))
+    assert state["callbacks"][key]["best_model_path"] == ""  # written before the validation
+    first = best.read_bytes()
+    resumed = cli(*arguments, "--ckpt_path", tmp_path / "before.ckpt", "--trainer.max_steps", 6)
+    assert resumed.trainer.global_step == 6
+    assert best.read_bytes() == first
+
+
 @pytest.mark.slow
 def test_fit_killed_in_mid_epoch_ends_with_the_weights_of_the_uninterrupted_one(cli, tiny, tmp_path):
     arguments = ["fit", *tiny, "--trainer.max_epochs", 2, "--last_checkpoint.every_n_train_steps", 4]

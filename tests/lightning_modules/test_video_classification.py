@@ -31,11 +31,11 @@ def loader(videos=None, labels=None):
     return DataLoader(list(zip(videos, labels, strict=True)), batch_size=4)
 
 
-def fit(module, folder, train=None, val=None, **trainer):
+def fit(module, folder, train=None, val=None, ckpt_path=None, **trainer):
     settings = {"accelerator": "cpu", "max_epochs": 1, "logger": False, "enable_progress_bar": False}
     settings |= {"enable_model_summary": False, "num_sanity_val_steps": 0, "default_root_dir": folder}
     trainer = Trainer(**{**settings, "enable_checkpointing": False, **trainer})
-    trainer.fit(module, loader() if train is None else train, val)
+    trainer.fit(module, loader() if train is None else train, val, ckpt_path=ckpt_path)
     return trainer
 
 
@@ -188,6 +188,24 @@ def test_warmup_cosine_follows_the_length_of_the_fit(tmp_path):
     assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.0)
 
 
+def test_extended_fit_begins_at_the_rate_of_its_longer_cosine(tmp_path):
+    rates = []
+
+    class Watched(VideoClassification):
+        def on_before_optimizer_step(self, optimizer):
+            rates.append(optimizer.param_groups[0]["lr"])
+
+    def run(**trainer):
+        scheduler = lambda optimizer: WarmupCosine(optimizer, warmup_steps=0)  # noqa: E731
+        module = Watched(network(), CLASSES, lambda parameters: torch.optim.SGD(parameters, lr=1.0), scheduler)
+        return fit(module, tmp_path, **trainer)
+
+    run(max_epochs=1).save_checkpoint(tmp_path / "first.ckpt")  # two steps
+    assert rates == pytest.approx([1.0, 0.5])
+    run(max_epochs=2, ckpt_path=tmp_path / "first.ckpt")
+    assert rates[2:] == pytest.approx([0.5, (1 - 0.5**0.5) / 2])  # of four
+
+
 def test_module_made_in_python_has_plain_hyperparameters(tmp_path):
     module = VideoClassification(network(), CLASSES)
     fit(module, tmp_path).save_checkpoint(tmp_path / "module.ckpt")
@@ -214,6 +232,30 @@ def test_frozen_backbone_takes_its_weights_and_keeps_them(tmp_path, caplog):
     assert f"6 tensors (134 numbers) of SmallCNN from {path}" in caplog.text
     torch.testing.assert_close(module.network.backbone.state_dict(), pretrained.state_dict())
     assert not torch.equal(module.network.head[-1].weight, head)
+
+
+def test_frozen_backbone_stays_in_evaluation():
+    module = VideoClassification(network(), CLASSES, freeze_backbone=True).train()
+    assert (module.network.backbone.training, module.network.graph.training) == (False, True)
+
+
+def test_frozen_batch_norms_of_blocks_that_the_weights_know_nothing_of_are_warned_of(tmp_path):
+    def backbone(**options):
+        return InflatedResNet(in_channels=1, inflation="c2d", depth=18, width=2, res5_stride=1, **options)
+
+    save_file(backbone().state_dict(), tmp_path / "backbone.safetensors")
+    norms = {}
+    for freeze in (True, False):
+        own = backbone(non_local=True, freeze_batch_norm=freeze)
+        norms = [name for name, module in own.named_modules() if name.endswith("norm") and "non_local" in name]
+        own = VideoClassifier(own, GlobalAveragePool(), ClassifierHead(16, CLASSES))
+        module = VideoClassification(own, CLASSES, backbone_weights=str(tmp_path / "backbone.safetensors"))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            fit(module, tmp_path, max_steps=1)
+        told = [str(w.message) for w in caught if "batch norms at mean 0 and variance 1" in str(w.message)]
+        assert [all(norm in text for norm in norms) for text in told] == [True] * freeze
+    assert norms
 
 
 @pytest.mark.parametrize("given", [None, "backbone_weights", "network_weights"])

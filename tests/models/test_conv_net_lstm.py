@@ -28,6 +28,11 @@ def test_is_as_wide_as_its_features_unless_told():
     assert model(torch.rand(2, 3, 6, 8, 8)).shape == (2, 6)
 
 
+def test_no_layers_read_the_features_themselves():
+    model, volume = ConvNetLSTM(2, hidden_channels=4, widths=(), map_size=3), torch.rand(2, 5, 2, 3, 3)
+    torch.testing.assert_close(model(volume), model.lstm(volume.flatten(start_dim=2)))
+
+
 def test_sees_where(shuffle_pixels):
     model = ConvNetLSTM(4, 8).double()
     volume = torch.randn(2, 3, 4, 8, 8, dtype=torch.float64)

@@ -96,6 +96,8 @@ def test_learns_what_only_the_order_of_the_frames_tells(non_local_stages, sweeps
 
 
 def test_errors():
+    with pytest.raises(ValueError, match=r"Expected 'widths' to hold the channels of at least one stage \(got \(\)\)"):
+        SmallI3D(1, (), ())
     with pytest.raises(ValueError, match=r"Expected 'blocks' to be 2 positive numbers, as 'widths' \(got \[1\]\)"):
         SmallI3D(widths=(4, 4), blocks=[1])
     with pytest.raises(ValueError, match=r"Expected 'blocks' to be 2 positive numbers, as 'widths' \(got \[1, 0\]\)"):

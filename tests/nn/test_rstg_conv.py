@@ -21,6 +21,15 @@ def random_graph(num_nodes, num_edges, num_sources=None):
     return torch.stack([chosen // num_nodes, chosen % num_nodes])
 
 
+def test_an_update_of_another_group_that_overflows_is_not_felt():
+    conv = RSTGConv(2, 2, num_groups=2)
+    for parameter in conv.mlp_update[1].parameters():
+        torch.nn.init.constant_(parameter, float("inf"))
+    x, edge_index = torch.rand(3, 2), torch.tensor([[0, 1], [1, 2]])
+    out = conv(x, edge_index, group=torch.tensor([0, 0, 1]))
+    assert out.isfinite().all(dim=-1).tolist() == [True, True, False]
+
+
 def conv_by_hand(attention, normalize):
     """One input feature, four equal output channels: all numbers below can be followed in the head."""
     conv = RSTGConv(1, 4, attention=attention, normalize=normalize)

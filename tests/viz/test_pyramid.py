@@ -34,6 +34,12 @@ def test_an_edge_of_one_direction_is_a_line_as_well():
         assert planes(draw_pyramid(data))[1:] == ([4, 0], 4)
 
 
+def test_data_whose_video_is_no_picture():
+    data = Data(box=PYRAMID.box, scale=PYRAMID.scale, edge_index=PYRAMID.edge_index, video=torch.rand(3, 2, 8, 8))
+    with pytest.raises(ValueError, match=r"a clip \[T, 1 or 3, H, W\] \(got \[3, 2, 8, 8\]\)"):
+        draw_pyramid(data)
+
+
 def test_every_node_is_numbered_inside_its_cell():
     axes = draw_pyramid(torch.rand(1, 3, 8, 8), GridPyramid((3, 2, 1))).axes[0]
     assert [text.get_text() for text in axes.texts] == [str(node) for node in range(14)]
