@@ -7,6 +7,13 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
+_MEANING = {
+    "step": "'batch_size' times processes",
+    "epoch_items": "the items of an epoch",
+    "stream_items": "the items of the training's stream",
+}
+"""What the items done in an epoch are counted by."""
+
 
 class StreamSampler(DistributedSampler[int]):
     """The indices that one process takes in one epoch of a stream, in order.
@@ -70,7 +77,8 @@ class StreamLoader(DataLoader):
         **kwargs: Further arguments of ``DataLoader``.
 
     Raises:
-        ValueError: If an epoch is gone on with in batches of another size, of which Lightning's count is not true.
+        ValueError: If an epoch is gone on with in batches of another size, of which Lightning's count is not true, or
+            as a part of another stream, in which other items would be those done.
     """
 
     def __init__(
@@ -88,13 +96,18 @@ class StreamLoader(DataLoader):
         self._resume: dict[str, int] | None = None
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch, its items done and those of a step, over all processes, and the epochs skipped before."""
+        """The epoch, its items done, those of a step and an epoch over all processes, and the epochs skipped before."""
         if self._resume is not None or not isinstance(self.sampler, StreamSampler):
             return self._resume or {}
+        return self._position()
+
+    def _position(self) -> dict[str, int]:
         return {
             "epoch": self.sampler.epoch,
             "items": (self._batches - self.in_progress()) * self._step,
             "step": self._step,
+            "epoch_items": self.sampler.epoch_items,
+            "stream_items": self.sampler.stream_items,
             "skipped_epochs": self.sampler.skipped_epochs,
         }
 
@@ -110,11 +123,12 @@ class StreamLoader(DataLoader):
             return
         sampler.first = 0
         if resume is not None and sampler.epoch == resume["epoch"]:
-            if resume.get("step", self._step) != self._step:
-                raise ValueError(
-                    f"Expected 'batch_size' times processes to be {resume['step']} until the epoch that was begun with "
-                    f"it ends (got {self._step})"
-                )
+            now = self._position()
+            for key, name in _MEANING.items():
+                if resume.get(key, now[key]) != now[key]:
+                    raise ValueError(
+                        f"Expected {name} to be {resume[key]} until the epoch that was begun so ends (got {now[key]})"
+                    )
             sampler.first, sampler.skipped_epochs = resume["items"], resume["skipped_epochs"]
         elif resume is not None:
             # With `max_steps` Lightning, restarted between epochs, counts one more epoch without a batch.

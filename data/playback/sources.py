@@ -91,7 +91,8 @@ class VideoSource:
                 "Expected 'source' to be a video file, a folder of images, the number of a camera or an address such "
                 f"as rtsp://host/path (got {source!r}, which is not there)"
             )
-        place, form = source, None
+        # A file's name is made absolute, as one with a colon would be that of a protocol.
+        place, form = source if "://" in source else str(Path(source).absolute()), None
         if source.isdecimal():
             if sys.platform not in CAMERAS:
                 raise ValueError(f"Expected 'source' to be no camera on {sys.platform} (got {source!r})")

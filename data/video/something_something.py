@@ -80,7 +80,7 @@ def read_something_something(root: str | Path, version: Version, split: Split) -
         place: Callable[[str], Path] = lambda name: videos / name  # noqa: E731
     else:
         entries = _read_json(path, list)
-        ids = [str(_field(entry, "id", path)) for entry in entries]
+        ids = [_field(entry, "id", path) for entry in entries]
         templates = [] if split == "test" else [without_brackets(_field(entry, "template", path)) for entry in entries]
         place = lambda name: videos / f"{name}.webm"  # noqa: E731
     labels = [UNLABELLED] * len(ids) if split == "test" else _labels(templates, class_names, path)
@@ -121,18 +121,19 @@ def _read_csv(path: Path, columns: int) -> list[list[str]]:
 
 def _read_json(path: Path, kind: type) -> Any:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = json.loads(annotation_text(path))
+    except json.JSONDecodeError as error:
         raise ValueError(f"Expected {path} to be a whole JSON file ({error})") from error
     if not isinstance(content, kind):
         raise ValueError(f"Expected {path} to hold a {kind.__name__} (got a {type(content).__name__})")
     return content
 
 
-def _field(entry: Any, name: str, path: Path) -> Any:
-    if not isinstance(entry, dict) or name not in entry:
-        raise ValueError(f"Expected every entry of {path} to have the field '{name}' (got {entry})")
-    return entry[name]
+def _field(entry: Any, name: str, path: Path) -> str:
+    value = entry.get(name) if isinstance(entry, dict) else None
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"Expected every entry of {path} to have text in the field '{name}' (got {entry})")
+    return value
 
 
 def without_brackets(template: str) -> str:

@@ -1,6 +1,7 @@
 """Videos of one's own: a folder for each class, or a CSV file."""
 
 import csv
+import os
 from collections.abc import Collection, Sequence
 from io import StringIO
 from pathlib import Path
@@ -50,9 +51,9 @@ def read_video_folder(source: str | Path, class_names: Sequence[str], needs_labe
 
     Raises:
         FileNotFoundError: If there is no such folder or file.
-        ValueError: If there are no videos, a class is unknown, a video is beside the classes, a file is neither a video
-            nor a note, or a CSV file is not in UTF-8 or has a line without a path or with more fields than there are
-            columns.
+        ValueError: If there are no videos, a class is unknown, a video is of two classes or beside them, a file is
+            neither a video nor a note, or a CSV file is not in UTF-8 or has a line without a path or with more fields
+            than there are columns.
     """
     source = _existing(source)
     if source.is_dir():
@@ -67,6 +68,13 @@ def read_video_folder(source: str | Path, class_names: Sequence[str], needs_labe
     unknown = sorted({name for _, name in videos} - labels.keys())
     if unknown:
         raise ValueError(f"Expected the classes in {source} to be among {list(class_names)} (got {unknown})")
+    classes: dict[str, str] = {}
+    for path, name in videos:
+        other = classes.setdefault(os.path.normpath(path), name)
+        if other != name:
+            raise ValueError(
+                f"Expected {source} to have one class for each video (got {other!r} and {name!r} for {path})"
+            )
     if not videos:
         raise ValueError(f"Expected {source} to hold videos in folders named after their classes (got none)")
     root = source if source.is_dir() else source.parent

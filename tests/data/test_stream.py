@@ -55,6 +55,8 @@ def test_loader_goes_on_with_the_next_batch(num_workers):
         "epoch": 2,
         "items": 12,
         "step": 3,
+        "epoch_items": 20,
+        "stream_items": 100,
         "skipped_epochs": 0,
     }  # whatever the workers have made in advance
     second = loader(num_workers)
@@ -64,6 +66,22 @@ def test_loader_goes_on_with_the_next_batch(num_workers):
     assert torch.cat(list(second)).tolist() == list(range(52, 60))
     assert torch.cat(list(second)).tolist() == list(range(40, 60))  # again: from the beginning
     assert len(second) == 7
+
+
+@pytest.mark.parametrize(
+    ("stream", "epoch", "message"),
+    [(90, 20, r"items of the training's stream to be 100 .*\(got 90\)"), (100, 25, r"an epoch to be 20 .*\(got 25\)")],
+)
+def test_epoch_of_another_stream_is_not_gone_on_with(stream, epoch, message):
+    first = loader()
+    next(iter(first))
+    second = StreamLoader(torch.arange(stream), sampler=StreamSampler(stream, epoch), batch_size=3)
+    second.load_state_dict(first.state_dict())
+    with pytest.raises(ValueError, match=message):
+        next(iter(second))
+    second.load_state_dict(first.state_dict())
+    second.sampler.set_epoch(1)
+    assert next(iter(second)).tolist() == [epoch, epoch + 1, epoch + 2]
 
 
 @pytest.mark.parametrize("items", [6, 20])  # 6 of 20: the epoch was ended early, by Lightning's `limit_train_batches`

@@ -44,7 +44,7 @@ def test_official_layout(scene_root):
 def write_annotations(root, version, labels, train):
     (root / f"20bn-something-something-{version}").mkdir(exist_ok=True)
     suffix = "csv" if version == "v1" else "json"
-    (root / f"something-something-{version}-labels.{suffix}").write_text(labels)
+    (root / f"something-something-{version}-labels.{suffix}").write_text(labels, encoding="utf-8-sig")
     (root / f"something-something-{version}-train.{suffix}").write_text(train)
 
 
@@ -83,7 +83,9 @@ def test_v2_as_it_is_published(tmp_path, renamed):
         ("v2", '{"A": "0"', "[]", r"labels.json to be a whole JSON file"),
         ("v2", '["A"]', "[]", r"labels.json to hold a dict \(got a list\)"),
         ("v2", '{"A": "1"}', "[]", r"number its templates from 0 on \(got none for \[0\]\)"),
-        ("v2", '{"A": "0"}', '[{"id": "1"}]', r"every entry of .*train.json to have the field 'template'"),
+        ("v2", '{"A": "0"}', '[{"id": "1"}]', r"every entry of .*train.json to have text in the field 'template'"),
+        ("v2", '{"A": "0"}', '[{"id": null, "template": "A"}]', r"to have text in the field 'id' \(got {'id': None"),
+        ("v2", '{"A": "0"}', '[{"id": "1", "template": 3}]', r"to have text in the field 'template' \(got"),
     ],
 )
 def test_damaged_annotations_are_named(tmp_path, version, labels, train, message):

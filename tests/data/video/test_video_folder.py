@@ -93,6 +93,14 @@ def test_absolute_paths_in_a_csv_file(root):
     assert videos.paths == [root / "clap/c.webm", lists / "a.mp4"]
 
 
+def test_a_video_of_two_classes_is_named_and_one_that_is_there_twice_counts_twice(root):
+    (root / "list.csv").write_text("path,label\nclap/c.webm,clap\nclap/../clap/c.webm,clap\n")
+    assert read_video_folder(root / "list.csv", ["clap", "jump"]).labels == [0, 0]
+    (root / "list.csv").write_text("path,label\nclap/c.webm,jump\nclap/../clap/c.webm,clap\n")
+    with pytest.raises(ValueError, match=r"one class for each video \(got 'clap' and 'jump' for .*clap/c.webm\)"):
+        read_video_folder(root / "list.csv", ["clap", "jump"])
+
+
 def test_wrong_layouts_are_named(root, tmp_path):
     with pytest.raises(FileNotFoundError, match="to be a folder of classes or a CSV file"):
         read_video_folder(tmp_path / "nowhere", ["a"])
