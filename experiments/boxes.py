@@ -4,16 +4,12 @@ python -m experiments.boxes --mnist DIR    train, or finish, what is not done in
 """
 
 import argparse
-import csv
 import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.resumable import fit
+from experiments.resumable import REPOSITORY, fit, run_main
 
-REPOSITORY = Path(__file__).parents[1]
 BATCH = 16
 VIDEOS, EPOCHS = 20_000, 10  # each epoch ends with a validation
 NUM_VAL_VIDEOS = 1_000
@@ -53,25 +49,19 @@ def make_curve(training: Training, mnist: str, folder: Path) -> dict[str, list[f
         folder: The run folder.
 
     Raises:
-        subprocess.CalledProcessError: If the training fails.
+        RuntimeError: If the training fails.
     """
-    fit(folder, _main, *fit_arguments(training, mnist))
+    fit(folder, run_main, *fit_arguments(training, mnist))
     return read_curve(folder / "metrics.csv")
-
-
-def _main(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-W", "ignore", "main.py", *arguments], cwd=REPOSITORY, check=True)
 
 
 def read_curve(metrics: Path) -> dict[str, list[float]]:
     """Validation after every epoch, from the CSV log of a run."""
-    with metrics.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row.get("val/acc")]
-    return {
-        "videos": [(int(row["step"]) + 1) * BATCH for row in rows],
-        "val/acc": [float(row["val/acc"]) for row in rows],
-        "val/loss": [float(row["val/loss"]) for row in rows],
-    }
+    from lightning_modules.csv_log import read_metrics
+
+    curves = read_metrics(metrics)
+    steps, accuracy = curves["val/acc"]
+    return {"videos": [(step + 1) * BATCH for step in steps], "val/acc": accuracy, "val/loss": curves["val/loss"][1]}
 
 
 def draw(curves: dict[str, dict[str, list[float]]], path: Path) -> None:

@@ -4,6 +4,8 @@ import hashlib
 import json
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +14,17 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 REPOSITORY = Path(__file__).parent.parent
+
+
+def run_main(*arguments: str) -> None:
+    """Run ``main.py`` with some arguments, its output here.
+
+    Raises:
+        RuntimeError: If it fails.
+    """
+    done = subprocess.run([sys.executable, "-W", "ignore", "main.py", *arguments], cwd=REPOSITORY, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"main.py {shlex.join(arguments)} stopped with {done.returncode}: see above")
 
 
 def fit(folder: Path, main: Callable[..., None], *begin: str) -> None:

@@ -6,8 +6,9 @@ python -m experiments.video_demo [ROW ...] [--runs DIR] [--out DIR]
 import argparse
 from pathlib import Path
 
+from experiments.resumable import REPOSITORY
 from experiments.video_demo.report import write_report
-from experiments.video_demo.rows import DEMO, REPOSITORY, TITLES, make_row, make_scenes
+from experiments.video_demo.rows import DEMO, TITLES, make_row, make_scenes
 
 RUNS = REPOSITORY / "runs" / "video-demo"
 

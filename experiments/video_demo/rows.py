@@ -2,16 +2,13 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from experiments.resumable import fit, keep
+from experiments.resumable import fit, keep, run_main
 
-REPOSITORY = Path(__file__).parents[2]
 TITLES = {
     "c2d": "C2D",
     "c2d_to_vec": "C2D + RSTG-to-vec",
@@ -100,17 +97,11 @@ def make_row(row: str, runs: Path, arguments: Sequence[str] = ()) -> Figures:
     """
     folder = runs / row
     kept = folder / "figures.json"
-    fit(folder, _main, *fit_arguments(row), "--data.root", str(runs / "scenes"), *arguments)
+    fit(folder, run_main, *fit_arguments(row), "--data.root", str(runs / "scenes"), *arguments)
     if not kept.is_file():
-        _main("test", "--config", str(folder / "config.yaml"), "--ckpt_path", "last", "--run_dir", str(folder))
+        run_main("test", "--config", str(folder / "config.yaml"), "--ckpt_path", "last", "--run_dir", str(folder))
         keep(collect(row, folder), kept)
     return Figures(**json.loads(kept.read_text()))
-
-
-def _main(*arguments: str) -> None:
-    done = subprocess.run([sys.executable, "main.py", *arguments], cwd=REPOSITORY, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"main.py {' '.join(arguments)} stopped with {done.returncode}: see above")
 
 
 def collect(row: str, folder: Path) -> Figures:

@@ -33,7 +33,7 @@ def test_stopped_training_goes_on_to_the_end_of_its_curve(monkeypatch, tmp_path)
         if len(calls) == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(boxes, "_main", main)
+    monkeypatch.setattr(boxes, "run_main", main)
     with pytest.raises(KeyboardInterrupt):
         make_curve(TRAININGS["motion"], "mnist", folder)
     for _ in range(2):

@@ -6,9 +6,10 @@ import subprocess
 import pytest
 from PIL import Image
 
+from experiments.resumable import REPOSITORY
 from experiments.video_demo import rows
 from experiments.video_demo.report import table, write_report
-from experiments.video_demo.rows import REPOSITORY, TITLES, Figures, fit_arguments, make_row, make_scenes
+from experiments.video_demo.rows import TITLES, Figures, fit_arguments, make_row, make_scenes
 from lightning_modules.cli import RSTGCLI
 
 TINY = {
@@ -41,7 +42,7 @@ def calls(monkeypatch):
         calls.append(arguments)
         RSTGCLI(list(arguments))
 
-    monkeypatch.setattr(rows, "_main", main)
+    monkeypatch.setattr(rows, "run_main", main)
     return calls
 
 
