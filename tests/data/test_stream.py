@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -82,6 +84,18 @@ def test_epoch_of_another_stream_is_not_gone_on_with(stream, epoch, message):
     second.load_state_dict(first.state_dict())
     second.sampler.set_epoch(1)
     assert next(iter(second)).tolist() == [epoch, epoch + 1, epoch + 2]
+
+
+def test_loader_goes_on_twice_within_an_epoch():
+    state, seen = None, []
+    for number in (2, 3, 2):
+        part = loader()
+        if state is not None:
+            part.load_state_dict(state)
+        part.sampler.set_epoch(1)
+        seen += torch.cat(list(itertools.islice(part, number))).tolist()
+        state = part.state_dict()
+    assert seen == list(range(20, 40))
 
 
 @pytest.mark.parametrize("items", [6, 20])  # 6 of 20: the epoch was ended early, by Lightning's `limit_train_batches`
