@@ -13,7 +13,7 @@ from data.video.frame_image import frame_image
 
 FOLDER_FRAME_RATE = 25.0
 LIVE_PROTOCOLS = ("rtsp://", "rtsps://", "rtmp://", "udp://", "rtp://", "srt://")
-LIVE_TIMEOUT = 10.0  # seconds without a frame
+TIMEOUT = 10.0  # seconds without anything from a camera or an address
 CAMERAS = {"linux": ("/dev/video{}", "v4l2"), "darwin": ("{}", "avfoundation")}
 
 
@@ -85,26 +85,30 @@ class VideoSource:
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self.live = source.isdecimal() or source.startswith(LIVE_PROTOCOLS)
-        if not self.live and "://" not in source and not Path(source).exists():
+        camera, address = source.isdecimal(), "://" in source
+        if not camera and not address and not Path(source).exists():
             raise FileNotFoundError(
                 "Expected 'source' to be a video file, a folder of images, the number of a camera or an address such "
                 f"as rtsp://host/path (got {source!r}, which is not there)"
             )
         # A file's name is made absolute, as one with a colon would be that of a protocol.
-        place, form = source if "://" in source else str(Path(source).absolute()), None
-        if source.isdecimal():
+        place, form = source if address else str(Path(source).absolute()), None
+        if camera:
             if sys.platform not in CAMERAS:
                 raise ValueError(f"Expected 'source' to be no camera on {sys.platform} (got {source!r})")
             place, form = CAMERAS[sys.platform][0].format(source), CAMERAS[sys.platform][1]
         options = {"rtsp_transport": "tcp"} if source.startswith("rtsp") else {}
         try:
-            self._container = av.open(place, format=form, options=options, timeout=LIVE_TIMEOUT if self.live else None)
+            self._container = av.open(
+                place, format=form, options=options, timeout=TIMEOUT if camera or address else None
+            )
         except (av.error.FFmpegError, OSError) as error:
             raise ValueError(f"Expected 'source' to be a video (got {source!r}: {error.strerror})") from error
         if not self._container.streams.video:
             self._container.close()
             raise ValueError(f"Expected 'source' to hold a video stream (got {source!r}, which holds none)")
+        # A camera behind http:// has no length, a file there has one.
+        self.live = camera or source.startswith(LIVE_PROTOCOLS) or (address and self._container.duration is None)
 
     def __iter__(self) -> Iterator[TimedFrame]:
         """Decode; the source is closed at the end.

@@ -1,13 +1,14 @@
 """A classifier that follows a video."""
 
+import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
-from itertools import tee
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 import rstg_pyg
 from data.playback import TimedFrame, fit_frame, newest_frames, open_source
@@ -31,7 +32,8 @@ def stream(
 
     After a frame the scores are those of everything since the first. Frames become grey for a model of one channel,
     are resized, their proportions kept, until they cover the model's frame size, and cut to it around the centre.
-    Ctrl-C ends a stream that has no end; what was written until then is whole.
+    Ctrl-C ends a stream that has no end, and so does a system that shuts down or a terminal that is closed; what was
+    written until then is whole.
 
     Args:
         source: A video file, a folder of numbered images, the number of a camera, or an address like rtsp://host/path.
@@ -60,6 +62,7 @@ def stream(
 
     count, scored, latency, worst, began = 0, None, 0.0, 0.0, perf_counter()
     with ExitStack() as stack:
+        stack.enter_context(_ended_by_signals())
         writers: list[Any] = []
         for path, writer in ((out, AnnotatedVideo), (csv, ScoresFile)):
             if path is not None:
@@ -94,14 +97,33 @@ def score(model: VideoClassifier, frames: Iterator[TimedFrame], stride: int = 1)
     """
     described = model.config["input"]
     device = next(model.parameters()).device
-    frames, copies = tee(frames)
-    fitted = (
-        fit_frame(frame.image, described["channels"], described["frame_size"], described["value_range"]).to(device)
-        for frame in copies
-    )
-    scores = rstg_pyg.stream(model, fitted, return_latency=True)
-    for count, (frame, (logits, latency)) in enumerate(zip(frames, scores, strict=True), start=1):
-        yield ScoredFrame(frame, logits.softmax(dim=-1).tolist(), latency, dropped=frame.number // stride + 1 - count)
+    newest: TimedFrame | None = None
+
+    def fitted() -> Iterator[Tensor]:
+        nonlocal newest
+        for newest in frames:
+            image = fit_frame(newest.image, described["channels"], described["frame_size"], described["value_range"])
+            yield image.to(device)
+
+    scores = rstg_pyg.stream(model, fitted(), return_latency=True)
+    for count, (logits, latency) in enumerate(scores, start=1):
+        assert newest is not None  # the model takes a frame when its scores are asked for, and no earlier
+        yield ScoredFrame(newest, logits.softmax(dim=-1).tolist(), latency, dropped=newest.number // stride + 1 - count)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end a stream as Ctrl-C does, unless they are ignored, as under nohup."""
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _device(name: str | None) -> torch.device:

@@ -14,6 +14,8 @@ from torchvision.transforms.v2.functional import to_pil_image
 from lightning_modules.streaming.scored_frame import ScoredFrame
 
 SUFFIXES = (".mp4", ".mkv")
+# A file whose process is killed can be read up to about there.
+OPTIONS = {"flush_packets": "1", "movflags": "frag_keyframe+empty_moov+default_base_moof"}
 TICK = Fraction(1, 90_000)  # the usual unit of a video's times, in seconds
 SMALLEST_SIDE = 256  # pixels that leave room for text
 
@@ -50,11 +52,12 @@ class AnnotatedVideo:
         image = annotate(to_pil_image(scored.frame.image), scored.likeliest(self.class_names))
         if self._container is None:  # no earlier: a model that refuses the first frame leaves no file
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._container = av.open(str(self._path), "w")
+            self._container = av.open(str(self._path), "w", options=OPTIONS)
             self._stream = self._container.add_stream("libx264")
             self._stream.width, self._stream.height = image.size
             self._stream.pix_fmt = "yuv420p"
             self._stream.codec_context.time_base = TICK
+            self._stream.codec_context.max_b_frames = 0  # with them the first frame of such a file would come late
         if image.size != (self._stream.width, self._stream.height):
             raise ValueError(
                 f"Expected all frames to have the size of the first where 'out' is given (got {image.size} after "

@@ -110,6 +110,8 @@ def _write_onnx(program: torch.export.ExportedProgram, path: str | Path) -> None
         verbose=False,
     )
     assert onnx_program is not None
+    for node in onnx_program.model.graph.all_nodes():
+        node.metadata_props.clear()  # the exporter notes lines of code, and the folders they are in
     onnx_program.save(path, external_data=False)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from rstg_pyg.models import BoxRSTGToVec, VideoClassifier
 from rstg_pyg.models.model_folder import clip_shape as described_clip_shape
 from rstg_pyg.nn.time_stage import State
-from rstg_pyg.streaming.readiness import check_ready
+from rstg_pyg.streaming.readiness import check_in_eval_mode, check_ready
 
 Part = Literal["clip", "step"]
 PARTS = ("clip", "step")
@@ -44,8 +44,7 @@ def export_program(
     """
     if part not in PARTS:
         raise ValueError(f"Expected 'part' to be one of {list(PARTS)} (got {part!r})")
-    if model.training:
-        raise ValueError("Expected 'model' to be in eval mode, as after model.eval() (got one in training mode)")
+    check_in_eval_mode(model)
     if isinstance(model.graph, BoxRSTGToVec):
         raise ValueError(
             "Expected 'model' to have a graph over the clip alone (got a BoxRSTGToVec: the number of its nodes depends "
@@ -55,10 +54,18 @@ def export_program(
     batch = {0: torch.export.Dim("batch")}
     with torch.no_grad():
         if part == "clip":
-            return torch.export.export(_Clip(model), (clip,), dynamic_shapes=(batch,))
+            return _without_places(torch.export.export(_Clip(model), (clip,), dynamic_shapes=(batch,)))
         state = first_state(model, clip[:, 0])
         shapes = (batch, tuple(batch for _ in state)) if state else (batch,)
-        return torch.export.export(_Step(model), (clip[:, 0], *state), dynamic_shapes=shapes)
+        return _without_places(torch.export.export(_Step(model), (clip[:, 0], *state), dynamic_shapes=shapes))
+
+
+def _without_places(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    """Forget which lines of code, in which folders of this machine, the nodes came from."""
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)
+    return program
 
 
 def random_clips(model: VideoClassifier, num_clips: int, clip_shape: Sequence[int] | None = None) -> Tensor:

@@ -10,7 +10,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 import rstg_pyg
@@ -126,9 +125,11 @@ def copy_state(state: Mapping[str, Tensor], network: nn.Module, name: str) -> No
     differences = state_differences(network.state_dict(), state)
     if differences:
         raise ValueError(f"Expected '{name}' to hold the tensors of the network in its config\n{differences}")
-    types = {tensor.dtype for tensor in state.values() if tensor.is_floating_point()} - {torch.float32}
+    types = {str(state[key].dtype) for key, tensor in network.state_dict().items() if tensor.dtype != state[key].dtype}
     if types:
-        raise ValueError(f"Expected '{name}' to hold float32 (got {', '.join(sorted(map(str, types)))})")
+        raise ValueError(
+            f"Expected '{name}' to hold float32, and integers where the network does (got {', '.join(sorted(types))})"
+        )
     network.load_state_dict(state)
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from rstg_pyg.evaluation import evaluation_mode
 from rstg_pyg.models.box_rstg_to_vec import BoxRSTGToVec
 from rstg_pyg.models.class_tree import build
 from rstg_pyg.models.model_folder import (
@@ -124,8 +125,14 @@ class VideoClassifier(nn.Module):
                 network's.
         """
         folder = find_folder(name_or_folder)
-        network = cls.from_config(read_config(folder))
+        config = read_config(folder)
+        network, named = cls.from_config(config), len(config["class_names"])
         load_weights(network, folder)
+        told = [module.out_features for module in network.head.modules() if isinstance(module, nn.Linear)][-1:]
+        if told not in ([], [named]):
+            raise ValueError(
+                f"Expected 'class_names' in {folder} to hold a name for each of {told[0]} classes (got {named})"
+            )
         return network.eval()
 
     def save_pretrained(self, folder: str | Path, card: str | Path | None = None) -> None:
@@ -139,9 +146,9 @@ class VideoClassifier(nn.Module):
             card: The model card, a Markdown file; None leaves the folder's ``README.md`` as it is.
 
         Raises:
-            ValueError: If the model was not built by :meth:`from_config` or takes boxes, its tensors are not those of
-                its ``config`` any more, not float32 or not known before a first clip, or it does not give one logit for
-                each of ``class_names``.
+            ValueError: If the model was not built by :meth:`from_config` or takes boxes, its tensors or what it does
+                with them are not those of its ``config`` any more, they are not float32 or not known before a first
+                clip, or it does not give one logit for each of ``class_names``.
             FileExistsError: If a card is given and the folder has one.
             FileNotFoundError: If the card is not there.
         """
@@ -158,15 +165,17 @@ class VideoClassifier(nn.Module):
                 f"Expected a classifier that has seen a clip, from which '-1' is derived (got none for {unknown})"
             )
         with torch.random.fork_rng(devices=[]):  # saving in the middle of a training changes nothing of it
-            copy = self.from_config(self.config)
+            copy, clip = self.from_config(self.config), torch.rand(1, *clip_shape(self.config))
         copy_state(self.state_dict(), copy, name="state_dict")
-        with torch.no_grad():
-            logits = copy.eval()(torch.zeros(1, *clip_shape(self.config)))
+        with torch.no_grad(), evaluation_mode(self):
+            logits, own = copy.eval()(clip), self(clip.to(next(self.parameters()).device)).cpu()
         if logits.shape != (1, len(self.config["class_names"])):
             raise ValueError(
                 f"Expected 'class_names' to hold a name for each of {logits.size(-1)} classes "
                 f"(got {len(self.config['class_names'])})"
             )
+        if not torch.allclose(logits, own, rtol=1e-3, atol=1e-3):
+            raise ValueError("Expected the classifier to be what its 'config' says (got other logits of a random clip)")
         write_folder(folder, self.config, copy, card)
 
     def forward(

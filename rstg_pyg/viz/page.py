@@ -36,10 +36,14 @@ def write_page(rec: Record, path: str | Path, clip: int = 0, title: str = "") ->
         The path.
 
     Raises:
-        ValueError: If the record has no regions.
+        ValueError: If the record has no regions, or numbers in it are not finite.
         IndexError: If there is no such clip.
     """
     path = Path(path)
+    for name in ("states", "attention", "message_norm", "scores"):
+        values = getattr(rec, name)
+        if values is not None and not values[clip : clip + 1].isfinite().all():
+            raise ValueError(f"Expected the record to hold finite numbers (got others in '{name}' of clip {clip})")
     data = json.dumps(_content(rec, clip), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     page = (resources.files("rstg_pyg.viz") / "page.html").read_text(encoding="utf-8")
     parts = {"__TITLE__": html.escape(title or "Recurrent space-time graph"), "__DATA__": data}

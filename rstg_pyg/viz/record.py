@@ -1,8 +1,9 @@
 """What happened inside the recurrent graph during a forward pass."""
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,7 @@ def record(model: nn.Module, class_names: Sequence[str] | None = None) -> Iterat
     def write_scores(classifier: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], _: Any) -> None:
         assert isinstance(classifier, VideoClassifier)
         video = (args[0] if args else kwargs["video"]).detach().cpu()
-        rec.video = first_frames(video, recorder.num_frames, classifier.backbone)
+        rec.video = first_frames(video, recorder.num_frames, classifier.backbone).clone()
         rec.scores, rec.class_names = recorder.scores(classifier)
 
     handles = [*recorder.attach(), recorder.rstg.register_forward_hook(write_graph)]
@@ -124,10 +125,16 @@ def record(model: nn.Module, class_names: Sequence[str] | None = None) -> Iterat
         if isinstance(module, VideoClassifier):
             handles.append(module.register_forward_hook(write_scores, with_kwargs=True))
     try:
-        yield rec
+        with _uncompiled():
+            yield rec
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _uncompiled() -> AbstractContextManager[Any]:
+    """Compiled code that has run before would run without the hooks; nothing is compiled without Dynamo."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 def as_record(source: Record | Tensor | Data, model: nn.Module | None = None) -> Record:
@@ -157,7 +164,7 @@ def as_record(source: Record | Tensor | Data, model: nn.Module | None = None) ->
             clips = source if source.dim() == 5 else source[None]
             model(clips)
             shown = clips.size(2) in (1, 3)  # what else a clip may hold, such as optical flow, is no picture
-            rec.video = first_frames(clips.detach().cpu(), rec.states.size(1), model) if shown else None
+            rec.video = first_frames(clips.detach().cpu(), rec.states.size(1), model).clone() if shown else None
             return rec
         rstg = the_graph(model)
         rstg(

@@ -1,10 +1,13 @@
+import copy
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from onnxruntime import InferenceSession
 from torch._inductor import config as inductor_config
 
+import rstg_pyg
 from rstg_pyg.export import export_program, files, largest_difference, load_program, write_program
 
 CLIP = [3, 1, 8, 8]
@@ -16,6 +19,7 @@ def test_file_says_what_the_model_says(model, program, part, format, tmp_path):
     path = tmp_path / f"model{files.SUFFIXES[format]}"
     write_program(program[part], path, format)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert str(Path(rstg_pyg.__file__).parent).encode() not in path.read_bytes()
     run = load_program(path, format)
     for num_clips in (1, 4):
         assert largest_difference(run, model, part, torch.rand(num_clips, *CLIP)) < 1e-5
@@ -47,6 +51,10 @@ def test_difference_is_the_largest_of_the_logits(model):
     clips = torch.rand(2, *CLIP)
     wrong = torch.tensor([[0.0, 0.0, 0.25], [0.0, -0.5, 0.0]])
     assert largest_difference(lambda clip: model(clip) + wrong, model, "clip", clips) == pytest.approx(0.5)
+
+    large = copy.deepcopy(model)
+    large.head[-1].weight.data *= 1000
+    assert largest_difference(lambda clip: 2 * large(clip), large, "clip", clips) == pytest.approx(1.0)
 
     def forgetful(frame, *state):
         logits, _ = model.step(frame)

@@ -284,7 +284,21 @@ def test_tensors_that_are_not_the_networks(folder):
 def test_tensors_of_another_type(folder):
     path = folder / "model.safetensors"
     save_file({name: tensor.half() for name, tensor in load_file(path).items()}, path)
-    with pytest.raises(ValueError, match=rf"Expected '{path}' to hold float32 \(got torch.float16\)"):
+    with pytest.raises(ValueError, match=rf"Expected '{path}' to hold float32, .* \(got torch.float16\)"):
+        VideoClassifier.from_pretrained(folder)
+
+
+def test_tensors_of_whole_numbers(folder):
+    path = folder / "model.safetensors"
+    save_file({name: (127 * tensor).to(torch.int8) for name, tensor in load_file(path).items()}, path)
+    with pytest.raises(ValueError, match=rf"Expected '{path}' to hold float32, .* \(got torch.int8\)"):
+        VideoClassifier.from_pretrained(folder)
+
+
+def test_a_name_too_few(folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "class_names": config["class_names"][1:]}))
+    with pytest.raises(ValueError, match=r"'class_names' in .* to hold a name for each of 3 classes \(got 2\)"):
         VideoClassifier.from_pretrained(folder)
 
 
@@ -340,7 +354,11 @@ def test_classifier_of_boxes_is_not_saved(tmp_path):
             lambda classifier: setattr(classifier, "head", ClassifierHead(8, 5)),
             r"(?s)'state_dict' to hold the tensors of the network in its config.*expected \[3, 8\], got \[5, 8\]",
         ),
-        (lambda classifier: classifier.half(), r"'state_dict' to hold float32 \(got torch.float16\)"),
+        (lambda classifier: classifier.half(), r"'state_dict' to hold float32, .* \(got torch.float16\)"),
+        (
+            lambda classifier: setattr(classifier.graph.rstg, "num_iterations", 1),
+            r"to be what its 'config' says \(got other logits of a random clip\)",
+        ),
         (
             lambda classifier: classifier.config["class_names"].pop(),
             r"'class_names' to hold a name for each of 3 classes \(got 2\)",

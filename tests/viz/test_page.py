@@ -50,6 +50,15 @@ def test_title_may_be_any_text(rec, tmp_path):
     assert content_of(page) == content_of(rec.to_html(tmp_path / "clip.html").read_text())
 
 
+def test_record_of_a_model_that_diverged_is_named(rec, tmp_path):
+    attention = rec.attention.clone()
+    attention[1, 2] = float("nan")
+    diverged = dataclasses.replace(rec, attention=attention)
+    diverged.to_html(tmp_path / "page.html", clip=0)
+    with pytest.raises(ValueError, match=r"to hold finite numbers \(got others in 'attention' of clip 1\)"):
+        diverged.to_html(tmp_path / "page.html", clip=1)
+
+
 def test_record_without_frames_scores_or_messages(rec, tmp_path):
     bare = dataclasses.replace(
         rec, video=None, scores=None, attention=rec.attention[:, :, :0], message_norm=rec.message_norm[:, :, :0]

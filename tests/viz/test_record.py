@@ -339,6 +339,28 @@ def test_batch_of_several_clips_is_no_clip():
     assert torch.equal(one.states, as_record(data, model).states)
 
 
+def test_record_keeps_the_frames_that_were_seen():
+    model, clip = make_classifier(), torch.rand(1, 3, 1, 16, 16)
+    seen = clip.clone()
+    with record(model) as rec:
+        model(clip)
+    other = as_record(clip, model)
+    clip.zero_()
+    assert torch.equal(rec.video, seen)
+    assert torch.equal(other.video, seen)
+
+
+def test_compiled_model_that_has_run_before_is_recorded():
+    model, clip = make_classifier(), torch.rand(1, 3, 1, 16, 16)
+    with record(model) as expected:
+        model(clip)
+    compiled = torch.compile(model, backend="eager")
+    compiled(clip)
+    with record(compiled) as rec:
+        compiled(clip)
+    torch.testing.assert_close(rec.states, expected.states)
+
+
 def test_record_of_a_clip_runs_it_in_evaluation_mode():
     model, clip = make_classifier(), torch.rand(3, 1, 16, 16)
     scores = as_record(clip, model.train()).scores

@@ -3,6 +3,7 @@
 import av
 import numpy as np
 import pytest
+from av.video.frame import PictureType
 from PIL import Image
 
 
@@ -23,6 +24,21 @@ def video_file(tmp_path, images):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode(None))
     return path
+
+
+@pytest.fixture
+def write_reordered(write_video):
+    """Encode twenty frames of a moving texture as H.264 with B-frames, 12 a second."""
+
+    def write(path):
+        cells = np.random.default_rng(0).integers(0, 256, (6, 8, 1), dtype=np.uint8)
+        texture = cells.repeat(4, axis=0).repeat(4, axis=1).repeat(3, axis=2)
+        write_video(path, np.stack([np.roll(texture, number, axis=1) for number in range(20)]), "libx264")
+        with av.open(str(path)) as container:
+            assert any(frame.pict_type == PictureType.B for frame in container.decode(video=0))
+        return path
+
+    return write
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 import itertools
+import shutil
 import socket
 import threading
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import torch
 
 from data.playback import newest_frames, open_source
+from data.video.pyav_file import PyAVFile
 
 
 def test_file(video_file, images):
@@ -40,6 +43,25 @@ def test_folder_in_the_order_of_its_numbers(frame_folder, images):
     assert next(iter(list(open_source(str(frame_folder)))[1:])).time == pytest.approx(1 / 25)
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "ts", "avi"])
+def test_times_grow_from_frame_to_frame_among_b_frames(tmp_path, write_reordered, suffix):
+    path = write_reordered(tmp_path / f"a.{suffix}")
+    frames = list(open_source(str(path)))
+    with PyAVFile(path) as video:
+        assert torch.equal(torch.stack([frame.image for frame in frames]), video.read(range(20)))
+    times = [frame.time for frame in frames]
+    assert all(before < after for before, after in itertools.pairwise(times))
+    tolerance = 3 / 12 if suffix == "avi" else 1e-4  # AVI files hold the times of decoding, not those of display
+    assert times == pytest.approx([number / 12 for number in range(20)], abs=tolerance)
+
+
+def test_times_grow_from_image_to_image(frame_folder):
+    for rate in (None, 0.5, 29.97, 1000):
+        times = [frame.time for frame in open_source(str(frame_folder), rate)]
+        assert len(times) == 12
+        assert all(before < after for before, after in itertools.pairwise(times))
+
+
 def test_every_fifth_frame_keeps_its_number_and_its_pace(frame_folder, images):
     source = open_source(str(frame_folder), frame_rate=1000, stride=5)
     assert not source.live
@@ -50,9 +72,15 @@ def test_every_fifth_frame_keeps_its_number_and_its_pace(frame_folder, images):
 
 
 @pytest.mark.parametrize(
-    ("address", "live"), [("0", True), ("rtsp://host/path", True), ("https://host/video.mp4", False)]
+    ("address", "length", "live"),
+    [
+        ("0", None, True),
+        ("rtsp://host/path", None, True),
+        ("https://host/video.mp4", 12, False),
+        ("http://host/camera", None, True),
+    ],
 )
-def test_cameras_and_addresses_are_opened_as_such(monkeypatch, address, live):
+def test_cameras_and_addresses_are_opened_as_such(monkeypatch, address, length, live):
     opened = {}
 
     def remember(place, **options):
@@ -65,7 +93,16 @@ def test_cameras_and_addresses_are_opened_as_such(monkeypatch, address, live):
         open_source(address)
     assert opened["place"] == ("/dev/video0" if address == "0" else address)
     assert opened["format"] == ("v4l2" if address == "0" else None)
-    assert (opened["timeout"] is not None) == live
+    assert opened["timeout"] == 10
+    streams = SimpleNamespace(video=[object()])
+    monkeypatch.setattr("av.open", lambda place, **options: SimpleNamespace(duration=length, streams=streams))
+    assert open_source(address).live == live
+
+
+def test_a_colon_in_a_name_is_no_protocol(video_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(video_file, "12:30.mp4")
+    assert len(list(open_source("12:30.mp4"))) == 12
 
 
 def test_a_live_address(images):
@@ -98,6 +135,12 @@ def test_a_live_address(images):
     assert [round(float(now - brightness[0])) % 12 for now in brightness] == [number % 12 for number in range(30)]
     times = [frame.time for frame in frames]
     assert times == pytest.approx([number / 25 for number in range(30)], abs=0.1)
+
+
+def test_file_of_a_codec_without_a_decoder_is_named(video_file):
+    video_file.write_bytes(video_file.read_bytes().replace(b"avc1", b"ZZZZ"))
+    with pytest.raises(ValueError, match=rf"Expected '{video_file}' to be a whole video \(.*: Decoder not found\)"):
+        list(open_source(str(video_file)))
 
 
 def test_what_cannot_be_played(tmp_path, video_file, frame_folder):

@@ -3,6 +3,8 @@
 import av
 import numpy as np
 import pytest
+import torch
+from av.video.frame import PictureType
 from PIL import Image
 
 from data.video.scenes import SceneSet, write_v1, write_v2
@@ -14,6 +16,20 @@ def numbered_frames():
 
     def make(num_frames, height=32, width=48):
         return np.stack([np.full((height, width, 3), 20 + 4 * number, np.uint8) for number in range(num_frames)])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def moving_frames(numbered_frames):
+    """Numbered frames with a texture that moves and has no brightness of its own."""
+
+    def make(num_frames, height=32, width=48):
+        cells = np.resize([-16, 16], height // 4 * (width // 4))
+        cells = np.random.default_rng(0).permutation(cells).reshape(height // 4, width // 4, 1)
+        texture = cells.repeat(4, axis=0).repeat(4, axis=1)
+        moved = [np.roll(texture, (number, 2 * number), axis=(0, 1)) for number in range(num_frames)]
+        return (numbered_frames(num_frames, height, width) + np.stack(moved)).astype(np.uint8)
 
     return make
 
@@ -35,6 +51,45 @@ def write_folder():
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def write_reordered(moving_frames):
+    """Encode thirty moving frames with B-frames, which are stored after frames that are shown later."""
+
+    def write(path, codec="libx264"):
+        frames = moving_frames(30)
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=25, options={"crf": "4"})
+            stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
+            stream.codec_context.thread_count = 1
+            stream.codec_context.max_b_frames, stream.codec_context.gop_size = 2, 10
+            if codec != "libx264":
+                stream.codec_context.qmin, stream.codec_context.qmax = 1, 2
+            for number, array in enumerate(frames):
+                frame = av.VideoFrame.from_ndarray(array, format="rgb24")
+                frame.pts = number
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        with av.open(str(path)) as container:
+            kinds = [PictureType(frame.pict_type) for frame in container.decode(video=0)]
+        assert kinds.count(PictureType.B) >= 10
+        assert kinds.count(PictureType.I) >= 3
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def decoded():
+    """All frames of a file as FFmpeg gives them one after the other, uint8 [T, 3, H, W]."""
+
+    def decode(path):
+        with av.open(str(path)) as container:
+            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
+
+    return decode
 
 
 @pytest.fixture(scope="session")

@@ -23,13 +23,13 @@ def needs(decoder):
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory, numbered_frames, write_video, write_folder):
+def files(tmp_path_factory, numbered_frames, write_video, write_reordered, write_folder):
     root, frames = tmp_path_factory.mktemp("videos"), numbered_frames(30)
     return {
         "vp9": write_video(root / "a.webm", frames),
         "vp9 of varying rate": write_video(root / "b.webm", frames, jump=(11, 40)),
         "vp9 with key frames": write_video(root / "c.webm", frames, key_every=8),
-        "h264 with B-frames": write_video(root / "d.mp4", frames, "libx264", key_every=10),
+        "h264 with B-frames": write_reordered(root / "d.mp4"),
         "mpeg4": write_video(root / "e.avi", frames, "mpeg4", key_every=5),
         "h264 in an MPEG stream": write_video(root / "f.mts", frames, "libx264", key_every=10),
         "folder": write_folder(root / "g", frames),
@@ -205,6 +205,16 @@ def test_file_without_video(tmp_path):
         container.mux(stream.encode(frame))
     with pytest.raises(VideoError, match=r"sound.wav to hold a video stream \(got none\)"):
         open_video(tmp_path / "sound.wav", "pyav")
+
+
+@pytest.mark.parametrize(("name", "codec", "code"), [("a.mp4", "libx264", b"avc1"), ("a.avi", "mpeg4", b"FMP4")])
+def test_file_of_a_codec_without_a_decoder_is_named(tmp_path, numbered_frames, write_video, name, codec, code):
+    path = write_video(tmp_path / name, numbered_frames(3), codec)
+    path.write_bytes(path.read_bytes().replace(code, b"ZZZZ"))
+    with av.open(str(path)) as container:
+        assert len(container.streams.video) == 1
+    with pytest.raises(VideoError, match=rf"Expected {path} to be of a codec that FFmpeg decodes \(got none\)"):
+        open_video(path, "pyav")
 
 
 def test_folders_that_are_no_video(tmp_path, numbered_frames, write_folder):

@@ -1,5 +1,6 @@
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -47,6 +48,25 @@ def test_first_view_of_the_test_is_the_clip_of_validation(data):
     views = torch.cat([video for video, _ in data.test_dataloader()])
     assert torch.equal(views[:, 0], validation)
     assert all(len({tuple(view.flatten().tolist()) for view in video}) == 6 for video in views)
+
+
+@pytest.mark.parametrize("portrait", [False, True])
+def test_twenty_two_views_by_hand_begin_with_the_centre_of_the_middle_clip(tmp_path, write_folder, portrait):
+    number, row, column = np.indices((16, 32, 80), dtype=np.uint8)
+    frames = np.stack([row, column, number], axis=-1)
+    for split in ("train", "val"):
+        write_folder(tmp_path / split / "a/1", frames.swapaxes(1, 2) if portrait else frames, name="{}.png")
+    settings = SMALL | {"side": "short", "eval_crop": 20}
+    data = VideoFolderDataModule(str(tmp_path / "train"), str(tmp_path / "val"), **settings)
+    data.setup("test")
+    ((views, _),) = data.test_dataloader()
+    if portrait:
+        views = views.mT
+    clips = [2, 6, 10, 14], [0, 4, 8, 12]
+    corners = [30, 0, 6, 12, 18, 24, 36, 42, 48, 54, 60]
+    expected = [frames[clip, 6:26, corner : corner + 20] for corner in corners for clip in clips]
+    assert torch.equal(views[0], torch.from_numpy(np.stack(expected)).movedim(-1, 2))
+    assert views[0, 0, :, :, 0, 0].tolist() == [[6, 30, number] for number in (2, 6, 10, 14)]
 
 
 def test_samplings(scene_root):

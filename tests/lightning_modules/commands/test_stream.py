@@ -1,7 +1,10 @@
 import csv
+import os
 import runpy
+import signal
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import av
@@ -9,7 +12,8 @@ import pytest
 import torch
 from torchvision.transforms.v2.functional import to_pil_image
 
-from lightning_modules.commands.stream import stream
+from data.playback import TimedFrame
+from lightning_modules.commands.stream import _ended_by_signals, score, stream
 from lightning_modules.trained_classifier import load_trained
 from rstg_pyg import VideoClassifier
 
@@ -172,6 +176,35 @@ def test_interrupt_ends_the_stream_and_leaves_whole_files(checkpoint, file, tmp_
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert len(list(container.decode(video=0))) == 3
     assert "3 frames scored, 0 dropped" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_signals_end_a_stream_as_ctrl_c_does_unless_they_are_ignored(monkeypatch, name):
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), _ended_by_signals():
+        os.kill(os.getpid(), number)
+    assert signal.getsignal(number) == before
+    signal.signal(number, signal.SIG_IGN)
+    try:
+        with _ended_by_signals():
+            os.kill(os.getpid(), number)
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_stream_keeps_the_newest_frame_alone(checkpoint):
+    alive = []
+
+    def frames():
+        for number in range(70):
+            image = torch.zeros(3, 32, 32, dtype=torch.uint8)
+            alive.append(weakref.ref(image))
+            yield TimedFrame(number, number / 25, image)
+
+    for scored in score(load_trained(checkpoint), frames()):
+        assert scored.frame.number == len(alive) - 1
+        assert sum(image() is not None for image in alive) <= 2
 
 
 def test_arguments_that_say_too_little_or_too_much(checkpoint, folder):

@@ -77,6 +77,17 @@ def test_video_keeps_the_frames_times(tmp_path):
         AnnotatedVideo(tmp_path / "out.mp4", NAMES)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_video_of_a_process_that_is_killed_is_readable_up_to_its_end(tmp_path, suffix):
+    with AnnotatedVideo(tmp_path / f"out{suffix}", NAMES) as video:
+        for number in range(600):
+            video.write(scored(number))
+        (tmp_path / f"killed{suffix}").write_bytes((tmp_path / f"out{suffix}").read_bytes())
+    for name, most in (("killed", 600), ("out", 601)):
+        with av.open(str(tmp_path / f"{name}{suffix}")) as container:
+            assert 250 <= sum(1 for _ in container.decode(video=0)) < most
+
+
 def test_bars_are_as_long_as_the_probabilities():
     picture = annotate(Image.new("RGB", (301, 300)), [("a", 1.0), ("b", 0.5)])
     assert picture.size == (300, 300)
