@@ -36,8 +36,9 @@ SHIPPED = {
     "1_wide_moves": None,
     "2_three_digits": None,
     "3_five_digits": None,
-    "4_five_digits_and_cnn": "rstg-5syncmnist",
-    "5_three_digits_again": "rstg-3syncmnist",
+    "4_five_digits_and_cnn": None,
+    "5_five_digits_again": "rstg-5syncmnist",
+    "6_three_digits_again": "rstg-3syncmnist",
 }
 # Inflation, non-local blocks, places of the graph inside, what reads the features.
 SCENES = {
