@@ -15,7 +15,7 @@ from torch_geometric.data import Batch, Data
 from rstg_pyg.evaluation import evaluation_mode
 from rstg_pyg.models import VideoClassifier
 from rstg_pyg.nn import RSTG, TrackRSTG
-from rstg_pyg.viz.recorder import Recorder
+from rstg_pyg.viz.recorder import Recorder, in_backward
 
 
 @dataclass
@@ -108,6 +108,8 @@ def record(model: nn.Module, class_names: Sequence[str] | None = None) -> Iterat
     recorder = Recorder(model, the_graph(model), class_names)
 
     def write_graph(*_: Any) -> None:
+        if in_backward():
+            return
         content = recorder.content()
         if recorder.goes_on and "states" in vars(rec) and len(rec.states) == len(content["states"]):
             for name in ("attention", "message_norm", "states", "gates"):

@@ -19,6 +19,11 @@ GATES = {"LSTM": ("input", "forget", "output"), "GRU": ("reset", "update"), "RNN
 ARGUMENTS = ("x", "edge_index", "pos_map", "edge_weight", "group", "state", "lengths")
 
 
+def in_backward() -> bool:
+    """Whether gradients are being computed, for which gradient checkpointing runs modules, and their hooks, again."""
+    return torch._C._current_graph_task_id() != -1
+
+
 class Recorder:
     """Reads one call of an :class:`rstg_pyg.RSTG` after the other; :func:`~rstg_pyg.viz.record` keeps what it reads.
 
@@ -52,6 +57,8 @@ class Recorder:
         return handles
 
     def _begin(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if in_backward():
+            return
         given = dict(zip(ARGUMENTS, args, strict=False)) | kwargs
         x, edge_index, lengths = given["x"], given["edge_index"], given.get("lengths")
         if is_sparse(edge_index):

@@ -350,6 +350,20 @@ def test_record_keeps_the_frames_that_were_seen():
     assert torch.equal(other.video, seen)
 
 
+def test_a_backward_pass_that_runs_the_graph_again_leaves_the_record_as_it_is():
+    block, video = RSTGBlock(4, 4, pyramid=(2, 1), num_iterations=1), torch.rand(1, 4, 3, 32, 32)
+    options = {"inflation": "c2d", "depth": 18, "width": 2, "blocks": {"res3.0": block}}
+    backbone = InflatedResNet(gradient_checkpointing=True, **options)
+    model = VideoClassifier(backbone, PooledRSTGToVec(16, 4, pyramid=(2, 1)), ClassifierHead(4, 3)).train()
+    model.graph = torch.nn.Sequential(torch.nn.AdaptiveAvgPool3d(1), torch.nn.Flatten(), torch.nn.LazyLinear(4))
+    with record(model) as rec:
+        out = model(video)
+        states, frames = rec.states, rec.video
+        out.sum().backward()
+    assert rec.states is states
+    assert rec.video is frames is not None
+
+
 def test_compiled_model_that_has_run_before_is_recorded():
     model, clip = make_classifier(), torch.rand(1, 3, 1, 16, 16)
     with record(model) as expected:

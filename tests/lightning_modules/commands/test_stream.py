@@ -181,12 +181,12 @@ def test_interrupt_ends_the_stream_and_leaves_whole_files(checkpoint, file, tmp_
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_signals_end_a_stream_as_ctrl_c_does_unless_they_are_ignored(monkeypatch, name):
     number = getattr(signal, name)
-    before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt), _ended_by_signals():
-        os.kill(os.getpid(), number)
-    assert signal.getsignal(number) == before
-    signal.signal(number, signal.SIG_IGN)
+    before = signal.signal(number, signal.SIG_DFL)
     try:
+        with pytest.raises(KeyboardInterrupt), _ended_by_signals():
+            os.kill(os.getpid(), number)
+        assert signal.getsignal(number) == signal.SIG_DFL
+        signal.signal(number, signal.SIG_IGN)
         with _ended_by_signals():
             os.kill(os.getpid(), number)
     finally:
