@@ -260,7 +260,7 @@ class _LinkedInstantiator(_InstantiatorFn):
         place: Any = self.cli.config_dump
         for key in keys:
             place = place.get(key) if isinstance(place, dict) else None
-        return isinstance(place, dict) and name in _arguments(place["class_path"])
+        return isinstance(place, dict) and "class_path" in place and name in _arguments(place["class_path"])
 
 
 def _arguments(class_path: str) -> list[str]:
