@@ -101,7 +101,7 @@ class RandomPaths:
         return random_bits(self.seed, self.stream, indices, draws)
 
     def _happens(self, indices: NDArray[np.int64], draw: int, probability: Curriculum) -> NDArray[np.bool_]:
-        return (self._bits(indices, draw) >> np.uint64(40)).astype(np.int64) < probability.units(indices)
+        return below(self._bits(indices, draw), PROBABILITY_UNITS) < probability.units(indices)
 
     def _draw_classes(self, indices: NDArray[np.int64], n: int) -> NDArray[np.int64]:
         """The first n of a shuffled 0-9 (Fisher and Yates): all different, every ordered pair equally likely."""
