@@ -11,11 +11,14 @@ from torch.nn import functional as F
 from torch_geometric import EdgeIndex
 
 from rstg_pyg.autocast import autocast_dtype
-from rstg_pyg.nn import edge_ops
+from rstg_pyg.nn import edge_ops, incidence_ops
 
-# Bytes of the messages [edges, D] worked on at a time: on a CPU, what its caches hold.
-CPU_TILE = 3 * 2**18
+# Bytes of the messages [edges, D] worked on at a time: on a CPU, what its caches hold and keeps its cores busy.
+EDGE_TILE = 3 * 2**18
+INCIDENCE_TILE = 2**22
 CUDA_TILE = 2**28
+# Sources and destinations up to which a CPU multiplies by incidence matrices faster than it reads and adds by index.
+MAX_INCIDENCE_NODES = 64
 
 
 def gather_messages(
@@ -68,9 +71,10 @@ class _GatherMessages(torch.autograd.Function):
         ctx: Any, send: Tensor, receive: Tensor, alpha: Tensor, weight: Tensor, bias: Tensor, edge_index: Tensor
     ) -> Tensor:
         ctx.save_for_backward(send, receive, alpha, weight, bias, edge_index)
-        ops, out = _edge_ops(send), _zero_sum(receive)
-        for graphs, edges in _tiles(send, edge_index):
-            source, destination = edge_index[:, edges]
+        (ops, tile), out = _edge_ops(send, receive), _zero_sum(receive)
+        ends = ops.ends(edge_index, send, receive)
+        for graphs, edges in _tiles(tile, send, edge_index):
+            source, destination = (end[..., edges] for end in ends)
             hidden = ops.lift(send[graphs], receive[graphs], source, destination)
             message = _second_layer(hidden, weight, bias)
             ops.gather(message, alpha[graphs, edges], destination, out[graphs])
@@ -78,30 +82,48 @@ class _GatherMessages(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled() or _is_batched(grad_out):
-            return _differentiable_backward(ctx, grad_out)
-        send, receive, alpha, weight, bias, edge_index = ctx.saved_tensors
-        inputs = (send, receive, alpha, weight, bias)
-        grads = tuple(map(_zero_sum, inputs))
-        grad_send, grad_receive, grad_alpha, grad_weight, grad_bias = grads
-        ops = _edge_ops(send)
-        for graphs, edges in _tiles(send, edge_index):
-            source, destination = edge_index[:, edges]
-            hidden = ops.lift(send[graphs], receive[graphs], source, destination)
-            message = _second_layer(hidden, weight, bias)
-            grad, grad_alpha[graphs, edges] = ops.gather_backward(
-                grad_out[graphs], message, alpha[graphs, edges], destination
-            )
-            rows = grad.flatten(end_dim=1)
-            grad_weight += torch.mm(rows.t(), hidden.flatten(end_dim=1))
-            grad_bias += rows.sum(dim=0, dtype=grad_bias.dtype)
-            grad_hidden = torch.mm(rows, weight).view_as(hidden)
-            ops.lift_backward(grad_hidden, hidden, source, destination, grad_send[graphs], grad_receive[graphs])
-        return *(grad.to(x.dtype) for grad, x in zip(grads, inputs, strict=True)), None
+        with torch.autocast(grad_out.device.type, enabled=False):  # the types are those of the forward pass
+            if torch.is_grad_enabled() or _is_batched(grad_out):
+                return _differentiable_backward(ctx, grad_out)
+            return *_backward(grad_out, *ctx.saved_tensors), None
 
 
-def _edge_ops(tensor: Tensor) -> ModuleType:
-    return _cuda_edge_ops() if tensor.is_cuda else edge_ops
+def _backward(
+    grad_out: Tensor,
+    send: Tensor,
+    receive: Tensor,
+    alpha: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    edge_index: Tensor,
+) -> tuple[Tensor, ...]:
+    inputs = (send, receive, alpha, weight, bias)
+    grads = tuple(map(_zero_sum, inputs))
+    grad_send, grad_receive, grad_alpha, grad_weight, grad_bias = grads
+    ops, tile = _edge_ops(send, receive)
+    ends = ops.ends(edge_index, send, receive)
+    for graphs, edges in _tiles(tile, send, edge_index):
+        source, destination = (end[..., edges] for end in ends)
+        hidden = ops.lift(send[graphs], receive[graphs], source, destination)
+        message = _second_layer(hidden, weight, bias)
+        grad, grad_alpha[graphs, edges] = ops.gather_backward(
+            grad_out[graphs], message, alpha[graphs, edges], destination
+        )
+        rows = grad.flatten(end_dim=1)
+        grad_weight += torch.mm(rows.t(), hidden.flatten(end_dim=1))
+        grad_bias += grad.sum(dim=1).sum(dim=0, dtype=grad_bias.dtype)
+        grad_hidden = torch.mm(rows, weight).view_as(hidden)
+        ops.lift_backward(grad_hidden, hidden, source, destination, grad_send[graphs], grad_receive[graphs])
+    return tuple(grad.to(x.dtype) for grad, x in zip(grads, inputs, strict=True))
+
+
+def _edge_ops(send: Tensor, receive: Tensor) -> tuple[ModuleType, int]:
+    """What computes along the edges of these nodes, and the size of its tiles in bytes."""
+    if send.is_cuda:
+        return _cuda_edge_ops(), CUDA_TILE
+    if send.size(1) + receive.size(1) <= MAX_INCIDENCE_NODES:
+        return incidence_ops, INCIDENCE_TILE
+    return edge_ops, EDGE_TILE
 
 
 @cache
@@ -119,11 +141,11 @@ def _zero_sum(tensor: Tensor) -> Tensor:
     return tensor.new_zeros(tensor.shape, dtype=torch.promote_types(tensor.dtype, torch.float32))
 
 
-def _tiles(send: Tensor, edge_index: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Graphs and edges of each tile: some whole graphs or, of a large graph, some edges."""
+def _tiles(tile: int, send: Tensor, edge_index: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Graphs and edges of each tile of so many bytes: some whole graphs or, of a large graph, some edges."""
     num_graphs, _, channels = send.shape
     num_edges = edge_index.size(1)
-    rows = max((CUDA_TILE if send.is_cuda else CPU_TILE) // (channels * send.element_size()), 1)
+    rows = max(tile // (channels * send.element_size()), 1)
     graph_step, edge_step = max(rows // max(num_edges, 1), 1), min(rows, max(num_edges, 1))
     for graph in range(0, num_graphs, graph_step):
         for edge in range(0, num_edges, edge_step):

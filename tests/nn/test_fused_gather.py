@@ -20,7 +20,7 @@ from torch_geometric.nn.dense import Linear
 from torch_geometric.utils import degree
 
 from rstg_pyg import RSTG, GridPyramid, RSTGConv
-from rstg_pyg.nn import fused_gather, rstg_conv
+from rstg_pyg.nn import edge_ops, fused_gather, incidence_ops, rstg_conv
 from rstg_pyg.nn.fused_gather import gather_messages
 
 ATTENTIONS = ["dot", "additive", "sum"]
@@ -32,6 +32,7 @@ OPTIONS = [
     {"norm": "layer", "residual": True},
     {"pos_channels": 3, "num_groups": 2, "norm": "batch", "residual": True},
 ]
+TILES = ("EDGE_TILE", "INCIDENCE_TILE", "CUDA_TILE")
 # 14 nodes joined by 90 edges: at 20 channels the products of all pairs of nodes are cheaper than those of the edges.
 FEW_PAIRS = {"out_channels": 20}
 
@@ -102,6 +103,12 @@ def assert_routes_agree(conv, inputs, **tolerance):
     return fused
 
 
+@pytest.fixture(params=["by index", "by incidence"])
+def small_graphs(request, monkeypatch):
+    """Both ways of a CPU along the edges of a small graph."""
+    monkeypatch.setattr(fused_gather, "MAX_INCIDENCE_NODES", 0 if request.param == "by index" else 64)
+
+
 @pytest.fixture
 def fused_calls(monkeypatch):
     """Grows by one whenever a layer takes the fused route."""
@@ -119,6 +126,7 @@ def pyramid_inputs(device):
 # --- The same numbers -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("small_graphs")
 def test_two_channels_by_hand(device):
     # Sources 1, 2 bring (2, 0) and (-3, 4); the destination (1, -1). Edges 0→0, 1→0 and 0→0 again, weights 2, 3, -1.
     # Hidden: relu(3, -1) = (3, 0) and relu(-2, 3) = (0, 3). Second layer: h1 + h2 - 1 and -h1 + 2 h2 give (2, -3) and
@@ -141,6 +149,7 @@ def test_two_channels_by_hand(device):
     assert receive.grad.tolist() == [[1, 63], [0, 0]]
 
 
+@pytest.mark.usefixtures("small_graphs")
 @pytest.mark.parametrize(("attention", "normalize"), KINDS)
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("leading", [(), (2, 3)])
@@ -154,6 +163,7 @@ def test_routes_agree_for_every_kind_of_layer(attention, normalize, options, lea
     assert_routes_agree(conv.float(), inputs, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.usefixtures("small_graphs")
 @pytest.mark.parametrize(("attention", "normalize"), KINDS)
 @pytest.mark.parametrize("mask_shape", [(40,), (3, 40), (2, 1, 40)])
 @pytest.mark.parametrize("few_pairs", [True, False])
@@ -166,6 +176,7 @@ def test_routes_agree_with_masked_edges(attention, normalize, mask_shape, few_pa
     assert_routes_agree(conv, inputs | {"edge_mask": mask})
 
 
+@pytest.mark.usefixtures("small_graphs")
 @pytest.mark.parametrize(("attention", "normalize"), KINDS)
 @pytest.mark.parametrize(("sources", "destinations"), [((), ()), ((2, 3), (2, 3)), ((), (3,)), ((1, 3), (2, 3))])
 @pytest.mark.parametrize("few_pairs", [True, False])
@@ -183,6 +194,7 @@ def test_routes_agree_on_bipartite_graphs(attention, normalize, sources, destina
     assert_routes_agree(conv, inputs)
 
 
+@pytest.mark.usefixtures("small_graphs")
 @pytest.mark.parametrize("attention", ATTENTIONS)
 @pytest.mark.parametrize(
     ("num_nodes", "num_edges", "leading"),
@@ -234,6 +246,7 @@ def test_edge_index_of_pyg_agrees_with_the_plain_route_on_a_tensor(options, sort
     torch.testing.assert_close(run(conv, typed, fused=True), run(conv, inputs, fused=False))
 
 
+@pytest.mark.usefixtures("small_graphs")
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_int32_edges_agree_with_int64(attention):
     conv = make_conv(attention)
@@ -242,6 +255,7 @@ def test_int32_edges_agree_with_int64(attention):
     torch.testing.assert_close(run(conv, small, fused=True), run(conv, inputs, fused=False))
 
 
+@pytest.mark.usefixtures("small_graphs")
 @pytest.mark.parametrize("attention", ATTENTIONS)
 @pytest.mark.parametrize("few_pairs", [True, False])
 def test_routes_agree_on_inputs_that_are_not_contiguous(attention, few_pairs, device, monkeypatch):
@@ -265,6 +279,7 @@ def test_routes_agree_on_inputs_that_are_not_contiguous(attention, few_pairs, de
         assert_routes_agree(conv, inputs | strided | {"x": layout})
 
 
+@pytest.mark.usefixtures("small_graphs")
 def test_gather_of_strided_and_broadcast_tensors(device):
     parts = [torch.randn(*shape, device=device) for shape in [(5, 2, 3, 4), (4, 3), (2, 1, 7), (4, 4), (4,)]]
     edge_index = torch.stack([torch.arange(7) % 5, torch.arange(7) % 3]).to(device)
@@ -293,8 +308,8 @@ def test_routes_agree_on_random_graphs(data, device):
     }
     tile, few_pairs = data.draw(st.integers(1, 4096)), data.draw(st.booleans())
     with (
-        patch.object(fused_gather, "CPU_TILE", tile),
-        patch.object(fused_gather, "CUDA_TILE", tile),
+        patch.multiple(fused_gather, **dict.fromkeys(TILES, tile)),
+        patch.object(fused_gather, "MAX_INCIDENCE_NODES", data.draw(st.integers(0, 16))),
         patch.object(rstg_conv, "_few_pairs", lambda *_: few_pairs),
     ):
         assert_routes_agree(conv, inputs)
@@ -303,6 +318,7 @@ def test_routes_agree_on_random_graphs(data, device):
 # --- Tiles and memory -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("small_graphs")
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
@@ -318,12 +334,40 @@ def test_tiles_by_hand_and_their_sum(rows, expected, device, monkeypatch):
     conv = make_conv(device=device, out_channels=8)
     inputs = make_inputs(conv, random_edges(9, 40), 9, 5, weighted=True)
     whole = run(conv, inputs, fused=True)
-    for name in ("CPU_TILE", "CUDA_TILE"):
-        monkeypatch.setattr(fused_gather, name, rows * 8 * 8 + 7)
+    tile = rows * 8 * 8 + 7
+    for name in TILES:
+        monkeypatch.setattr(fused_gather, name, tile)
     send = torch.empty(5, 9, 8, dtype=torch.float64, device=device)
-    tiles = [(range(5)[graphs], range(40)[edges]) for graphs, edges in fused_gather._tiles(send, inputs["edge_index"])]
-    assert tiles == expected
+    tiles = fused_gather._tiles(tile, send, inputs["edge_index"])
+    assert [(range(5)[graphs], range(40)[edges]) for graphs, edges in tiles] == expected
     torch.testing.assert_close(run(conv, inputs, fused=True), whole, rtol=1e-11, atol=1e-11)
+
+
+def test_which_graphs_of_a_cpu_are_small():
+    def choice(num_sources, num_destinations):
+        return fused_gather._edge_ops(torch.empty(1, num_sources, 2), torch.empty(1, num_destinations, 2))
+
+    assert choice(32, 32) == (incidence_ops, fused_gather.INCIDENCE_TILE)
+    assert choice(33, 32) == choice(32, 33) == (edge_ops, fused_gather.EDGE_TILE)
+
+
+def test_incidence_matrices_by_hand():
+    edge_index = torch.tensor([[0, 1, 0, 2], [1, 0, 0, 0]])
+    source, destination = incidence_ops.ends(edge_index, torch.empty(5, 3, 4), torch.empty(5, 2, 4))
+    assert source.tolist() == [[1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]]
+    assert destination.tolist() == [[0, 1, 1, 1], [1, 0, 0, 0]]
+
+
+@pytest.mark.usefixtures("small_graphs")
+def test_not_a_number_stays_in_its_graph(device):
+    conv = make_conv(device=device)
+    x = torch.randn(3, 14, 6, dtype=torch.float64, device=device)
+    x[1, 4] = torch.nan
+    x.requires_grad_()
+    out = conv(x, GridPyramid().edge_index.to(device))
+    out.sum().backward()
+    for tensor in (out, x.grad):
+        assert tensor.isnan().any(dim=-1).any(dim=-1).tolist() == [False, True, False]
 
 
 def bytes_saved(conv, edge_index):
@@ -337,6 +381,7 @@ def bytes_saved(conv, edge_index):
     return sum(storages.values())
 
 
+@pytest.mark.usefixtures("small_graphs")
 @pytest.mark.parametrize(("attention", "normalize"), KINDS)
 def test_no_message_is_kept_for_the_backward_pass(attention, normalize, device):
     pyramid, complete = GridPyramid().edge_index.to(device), (1 - torch.eye(14)).nonzero().t().to(device)
@@ -356,6 +401,7 @@ def test_no_message_is_kept_for_the_backward_pass(attention, normalize, device):
 # --- Half precision ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("small_graphs")
 @pytest.mark.parametrize(("attention", "normalize"), KINDS)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("autocast", [False, True])
@@ -364,7 +410,7 @@ def test_half_precision_is_as_near_to_float64_as_the_plain_route(attention, norm
         return {n: v.to(dtype) if v is not None and v.is_floating_point() else v for n, v in inputs.items()}
 
     ratios = defaultdict(list)
-    for _ in range(3):
+    for _ in range(9):
         conv = make_conv(attention, normalize, **FEW_PAIRS, pos_channels=3, device=device)
         inputs = make_inputs(conv, GridPyramid().edge_index, 14, 4, weighted=True)
         # Numbers that the small type holds exactly, so that what differs is the arithmetic alone.
@@ -400,7 +446,8 @@ def test_dot_products_beyond_float16_are_finite_once_scaled(fused, device):
     torch.testing.assert_close(alpha, expected, rtol=1e-3, atol=0)
 
 
-def test_kernels_are_given_tensors_with_memory_of_their_own():
+def test_kernels_are_given_tensors_with_memory_of_their_own(monkeypatch):
+    monkeypatch.setattr(fused_gather, "MAX_INCIDENCE_NODES", 0)
     conv = RSTGConv(6, 8)
     edge_index = EdgeIndex(GridPyramid().edge_index, sparse_size=(14, 14))
     with patch.object(fused_gather.edge_ops, "lift", wraps=fused_gather.edge_ops.lift) as spy:
@@ -431,6 +478,7 @@ def test_backward_pass_inside_autocast_of_a_forward_pass_outside(device):
 # --- Gradients of gradients, and of many directions at once -----------------------------------------------------------
 
 
+@pytest.mark.usefixtures("small_graphs")
 def test_gather_has_first_and_second_derivatives(device):
     torch.manual_seed(1)
     shapes = [(2, 3, 2), (2, 2, 2), (2, 4), (2, 2), (2,)]
@@ -487,6 +535,7 @@ def test_functional_transforms_and_forward_mode_take_the_plain_route(attention, 
     torch.testing.assert_close(dual, slope)
 
 
+@pytest.mark.usefixtures("small_graphs")
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_many_directions_at_once(attention, pyramid_inputs, device):
     conv = make_conv(attention, device=device)
@@ -747,7 +796,7 @@ def test_pairs_are_few_where_edges_are_many(pyramid_inputs, device):
 
 
 def test_shapes_alone_on_the_meta_device():
-    conv = make_conv(device="meta")
+    conv = make_conv(device="meta", dtype=torch.float32)
     assert conv(torch.empty(2, 14, 6, device="meta"), GridPyramid().edge_index.to("meta")).shape == (2, 14, 6)
 
 
