@@ -36,19 +36,15 @@ def fit(folder: Path, main: Callable[..., None], *begin: str) -> None:
         begin: Arguments of ``main.py fit`` for a training that begins.
 
     Raises:
-        ValueError: If the training in the folder began with other arguments, or the configs and weights that they name
-            held something else then.
+        ValueError: If the training in the folder began with other arguments, the configs and weights that they name
+            held something else then, or the folder holds something else.
     """
-    fitted, begun = folder / "fitted", folder / "begun"
-    arguments = f"{shlex.join(begin)} # files {digest_files(begin)}"
+    fitted = folder / "fitted"
     goes_on = (folder / "checkpoints" / "last.ckpt").is_file()
     if fitted.is_file() or goes_on:
-        other = begun.read_text() if begun.is_file() else "arguments that are not known"
-        if other != arguments:
-            raise ValueError(
-                f"Expected the training in '{folder}' to have begun with\n{arguments}\n(got\n{other})\n"
-                "Remove the folder to begin anew"
-            )
+        check_begun(folder, *begin)
+    elif folder.is_dir() and any(folder.iterdir()) and not (folder / "begun").is_file():
+        raise ValueError(f"Expected '{folder}' to be new or of a training that began here (got other files in it)")
     if fitted.is_file():
         return
     if goes_on:
@@ -56,9 +52,32 @@ def fit(folder: Path, main: Callable[..., None], *begin: str) -> None:
     else:
         shutil.rmtree(folder, ignore_errors=True)  # stopped before its first checkpoint
         folder.mkdir(parents=True)
-        begun.write_text(arguments)
+        (folder / "begun").write_text(_signature(begin))
         main("fit", *begin, "--run_dir", str(folder))
     fitted.touch()
+
+
+def check_begun(folder: Path, *begin: str) -> None:
+    """Check what the training in a folder began with.
+
+    Args:
+        folder: Its folder.
+        begin: As for :func:`fit`.
+
+    Raises:
+        ValueError: If that was something else, or is not known.
+    """
+    begun, arguments = folder / "begun", _signature(begin)
+    other = begun.read_text() if begun.is_file() else "arguments that are not known"
+    if other != arguments:
+        raise ValueError(
+            f"Expected the training in '{folder}' to have begun with\n{arguments}\n(got\n{other})\n"
+            "Remove the folder to begin anew"
+        )
+
+
+def _signature(begin: Sequence[str]) -> str:
+    return f"{shlex.join(begin)} # files {digest_files(begin)}"
 
 
 def digest_files(arguments: Sequence[str]) -> str:

@@ -12,8 +12,8 @@ def mirrored_labels(class_names: Sequence[str]) -> list[int]:
     """The label of each class's mirrored videos.
 
     "left" and "right" change places in the name ("from left to right" becomes "from right to left", "turn_left"
-    "turn_right", "Left turn" "Right turn"): as words, which anything but a letter ends, always; inside of words where
-    that gives another class ("leftwards" and "rightwards", but "upright" stays what it is). Other classes stay
+    "turn_right", "Left turn" "Right turn"): wherever they stand, if that gives a class ("leftwards" and "rightwards"),
+    otherwise as words alone, which anything but a letter ends ("upright" stays what it is). Other classes stay
     themselves.
 
     Args:
@@ -29,11 +29,8 @@ def mirrored_labels(class_names: Sequence[str]) -> list[int]:
     labels = {name: label for label, name in enumerate(class_names)}
     mirrored = []
     for name in class_names:
-        other = _SIDE_AS_A_WORD.sub(_other_side, name)
-        if other == name:
-            inside = _SIDE.sub(_other_side, name)
-            other = inside if inside in labels else name
-        mirrored.append(other)
+        everywhere = _SIDE.sub(_other_side, name)
+        mirrored.append(everywhere if everywhere in labels else _SIDE_AS_A_WORD.sub(_other_side, name))
     without = [name for name, other in zip(class_names, mirrored, strict=True) if other not in labels]
     if without:
         raise ValueError(

@@ -76,7 +76,12 @@ def crop_corners(height: int, width: int, crop: int, num_crops: int) -> list[tup
         width: Width of the frame, at least `crop`.
         crop: Side of the crops.
         num_crops: How many, an odd number.
+
+    Raises:
+        ValueError: If the frame is smaller than a crop.
     """
+    if min(height, width) < crop:
+        raise ValueError(f"Expected frames of at least {crop}×{crop} (got {height}×{width})")
     center = round((height - crop) / 2), round((width - crop) / 2)  # as torchvision's centre crop
     others = [place / (num_crops - 1) for place in range(num_crops) if place != num_crops // 2]
     if width >= height:
@@ -92,7 +97,7 @@ class EvenCrops(nn.Module):
         num_crops: How many, C, an odd number; the paper has 11.
 
     Raises:
-        ValueError: If `num_crops` is even, so that none is in the centre.
+        ValueError: If `num_crops` is even, so that none is in the centre, or the frames are smaller than a crop.
 
     Source: Nicolicioiu, Duta and Leordeanu (NeurIPS 2019), §3.2.
     """

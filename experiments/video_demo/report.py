@@ -6,23 +6,26 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from experiments.video_demo.rows import TITLES, Figures
+from experiments.video_demo.rows import TITLES, Figures, kept_row
 
 GRAPH_ROW = "c2d_to_vec"
 
 
-def write_report(runs: Path, out: Path) -> str:
+def write_report(runs: Path, out: Path, arguments: Sequence[str] = ()) -> str:
     """Write ``figures.json``, ``table.txt``, ``attention.gif``, and pictures of scenes, curves and confusion matrices.
 
     Args:
         runs: Folder of the runs.
         out: Folder to write to.
+        arguments: Further arguments that the rows were fitted with.
 
     Returns:
         The table.
+
+    Raises:
+        ValueError: If a row that there is was fitted with other arguments or configs.
     """
-    paths = [runs / row / "figures.json" for row in TITLES]
-    rows = [Figures(**json.loads(path.read_text())) for path in paths if path.is_file()]
+    rows = [figures for row in TITLES if (figures := kept_row(row, runs, arguments)) is not None]
     out.mkdir(parents=True, exist_ok=True)
     (out / "figures.json").write_text(json.dumps([asdict(figures) for figures in rows], indent=1) + "\n")
     (out / "table.txt").write_text(f"{table(rows)}\n")

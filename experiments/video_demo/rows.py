@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from experiments.resumable import fit, keep, run_main
+from experiments.resumable import check_begun, fit, keep, run_main
 
 TITLES = {
     "c2d": "C2D",
@@ -83,6 +83,15 @@ def fit_arguments(row: str) -> list[str]:
     return ["--config", "configs/scenes/base.yaml", "--config", f"configs/scenes/{row}.yaml"]
 
 
+def kept_row(row: str, runs: Path, arguments: Sequence[str] = ()) -> Figures | None:
+    """Figures of a row that was made, None if it was not; arguments and errors as for :func:`make_row`."""
+    kept = runs / row / "figures.json"
+    if not kept.is_file():
+        return None
+    check_begun(runs / row, *_begin(row, runs, arguments))
+    return Figures(**json.loads(kept.read_text()))
+
+
 def make_row(row: str, runs: Path, arguments: Sequence[str] = ()) -> Figures:
     """Figures of a row: read where they are kept, else the row is trained, or finished, and tested first.
 
@@ -96,12 +105,17 @@ def make_row(row: str, runs: Path, arguments: Sequence[str] = ()) -> Figures:
         ValueError: If the training was of other arguments or configs.
     """
     folder = runs / row
-    kept = folder / "figures.json"
-    fit(folder, run_main, *fit_arguments(row), "--data.root", str(runs / "scenes"), *arguments)
-    if not kept.is_file():
+    fit(folder, run_main, *_begin(row, runs, arguments))
+    figures = kept_row(row, runs, arguments)
+    if figures is None:
         run_main("test", "--config", str(folder / "config.yaml"), "--ckpt_path", "last", "--run_dir", str(folder))
-        keep(collect(row, folder), kept)
-    return Figures(**json.loads(kept.read_text()))
+        figures = collect(row, folder)
+        keep(figures, folder / "figures.json")
+    return figures
+
+
+def _begin(row: str, runs: Path, arguments: Sequence[str]) -> list[str]:
+    return [*fit_arguments(row), "--data.root", str(runs / "scenes"), *arguments]
 
 
 def collect(row: str, folder: Path) -> Figures:

@@ -44,6 +44,13 @@ def test_training_that_began_with_other_arguments_is_not_gone_on_with(tmp_path):
     fit(folder, main, "--lr", "2")
 
 
+def test_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"to be new or of a training that began here \(got other files in it\)"):
+        fit(tmp_path, pytest.fail, "--lr", "1")
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
 def test_digest_sees_configs_and_the_weights_they_name_but_no_comments(tmp_path, monkeypatch):
     monkeypatch.setattr(resumable, "REPOSITORY", tmp_path)
     (tmp_path / "configs").mkdir()

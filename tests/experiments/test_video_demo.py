@@ -66,7 +66,9 @@ def test_row_is_made_once_and_reported(calls, tmp_path):
     assert figures.center_view == figures.accuracy[-1]
     assert figures.center_view_within_pairs == figures.accuracy_within_pairs[-1]
 
-    shown = write_report(tmp_path, tmp_path / "out")
+    with pytest.raises(ValueError, match="to have begun with"):
+        write_report(tmp_path, tmp_path / "out")
+    shown = write_report(tmp_path, tmp_path / "out", arguments)
     assert (tmp_path / "out/table.txt").read_text() == f"{shown}\n"
     assert shown.count("not run") == 4 * (len(TITLES) - 1)
     assert Image.open(tmp_path / "out/attention.gif").n_frames == 2  # the backbone pools pairs of frames

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.video.scenes.scene_set import SceneSet
-from data.video.scenes.writing import write_v1, write_v2
+from data.video.scenes.writing import check_nothing_there, write_v1, write_v2
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -27,10 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         split: SceneSet(split, number, options.height, tuple(options.seconds), seed=options.seed)  # type: ignore[arg-type]
         for split, number in numbers.items()
     }
-    if options.version != "v2":
-        write_v1(sets, options.out)
-    if options.version != "v1":
-        write_v2(sets, options.out)
+    writers = {"v1": write_v1, "v2": write_v2}
+    versions = [options.version] if options.version else list(writers)
+    for version in versions:
+        check_nothing_there(options.out, version)
+    for version in versions:
+        writers[version](sets, options.out)
 
 
 if __name__ == "__main__":

@@ -73,11 +73,13 @@ class Action:
         moves: Draws in [0, 1) (6,), frame (width, height) → the objects' ways.
         forwards: Template of the action, in the words of Something-Something.
         backwards: Template of the action played backwards.
+        named: The objects that the templates name, first to last.
     """
 
     moves: Callable[[NDArray[np.float64], Point], Moves]
     forwards: str
     backwards: str
+    named: tuple[int, int] = (0, 1)
 
 
 NUM_DRAWS = 6
@@ -85,7 +87,7 @@ ACTIONS = (
     Action(push, "Pushing [something] from left to right", "Pushing [something] from right to left"),
     Action(approach, "Moving [something] closer to [something]", "Moving [something] away from [something]"),
     Action(lift, "Lifting [something] up", "Dropping [something]"),
-    Action(uncover, "Uncovering [something]", "Covering [something] with [something]"),
+    Action(uncover, "Uncovering [something]", "Covering [something] with [something]", named=(1, 0)),
 )
 
 

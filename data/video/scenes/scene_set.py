@@ -1,6 +1,6 @@
 """Which scene is which video: a pure function of (seed, split, index)."""
 
-from typing import Literal
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from data.argument_checks import check_index, check_seed, check_sizes
 from data.counter_rng import random_bits
 from data.video.scenes.actions import ACTIONS, NUM_DRAWS, class_templates
 from data.video.scenes.scene import NUM_TEXTURE_DRAWS, SHAPES, Scene, make_texture
+from data.video.something_something import SPLIT_FILES, Split
 
 FRAMES_PER_SECOND = 12
 ASPECTS = (4 / 3, 3 / 4)
@@ -38,7 +39,7 @@ class SceneSet:
 
     def __init__(
         self,
-        split: Literal["train", "val", "test"],
+        split: Split,
         num_videos: int,
         height: int = 96,
         seconds: tuple[float, float] = (2.0, 6.0),
@@ -46,11 +47,16 @@ class SceneSet:
         seed: int = 0,
     ) -> None:
         check_seed(seed)
+        if split not in SPLIT_FILES:
+            raise ValueError(f"Expected 'split' to be one of {list(SPLIT_FILES)} (got {split!r})")
         check_sizes(num_videos=num_videos, height=height)
         if height % 2 or height < 16:
             raise ValueError(f"Expected 'height' to be an even number of at least 16 (got {height})")
-        if not 1 / FRAMES_PER_SECOND <= seconds[0] <= seconds[1]:
-            raise ValueError(f"Expected 'seconds' to be the shortest and the longest time (got {seconds})")
+        if not 1 / FRAMES_PER_SECOND <= seconds[0] <= seconds[1] < math.inf:
+            raise ValueError(
+                f"Expected 'seconds' to be the shortest and the longest time, of 1/{FRAMES_PER_SECOND} s or more "
+                f"(got {seconds})"
+            )
         if not 0 <= portrait <= 1:
             raise ValueError(f"Expected 'portrait' to be in [0, 1] (got {portrait})")
         self.split = split
@@ -72,6 +78,12 @@ class SceneSet:
         """The label of a video, the place of its template among :func:`class_templates`."""
         return class_templates().index(self.template(index))
 
+    def placeholders(self, index: int) -> list[str]:
+        """What stands for each "[something]" in the template of a video."""
+        action, _ = self._what(index)
+        named = ACTIONS[action].named[: self.template(index).count("[something]")]
+        return [f"a {self.scene(index).shapes[body]}" for body in named]
+
     def scene(self, index: int, backwards: bool | None = None) -> Scene:
         """The scene of a video.
 
@@ -82,7 +94,6 @@ class SceneSet:
         Raises:
             IndexError: If `index` is out of range.
         """
-        check_index(index, len(self))
         action, shown_backwards = self._what(index)
         draws = self._draws("scene", index, 8 + NUM_DRAWS)
         looks, where = draws[:8], draws[8:]
@@ -107,6 +118,7 @@ class SceneSet:
 
     def _what(self, index: int) -> tuple[int, bool]:
         """The number of the action and whether it is played backwards; eight in a row are a permutation of all."""
+        check_index(index, len(self))
         block, place = divmod(index, 2 * len(ACTIONS))
         order = np.argsort(self._bits("class", block, 2 * len(ACTIONS)), kind="stable")
         return int(order[place]) // 2, bool(order[place] % 2)

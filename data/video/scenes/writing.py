@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -19,6 +20,22 @@ VP9 = {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "7"}
 """Constant quality; fast."""
 
 
+def check_nothing_there(root: str | Path, version: Literal["v1", "v2"]) -> None:
+    """Check that a folder holds no videos and no annotations of a version.
+
+    Args:
+        root: The folder that a set is to be written to.
+        version: The layout.
+
+    Raises:
+        FileExistsError: If it does.
+    """
+    names = (f"20bn-something-something-{version}", f"something-something-{version}-*")
+    there = [path.name for name in names for path in sorted(Path(root).glob(name))]
+    if there:
+        raise FileExistsError(f"Expected nothing of {version} in '{root}' yet (got {there}): remove it, or keep it")
+
+
 def write_v1(sets: Mapping[Split, SceneSet], root: str | Path) -> None:
     """Write scenes as version 1: a folder of JPEG images a video, and CSV files.
 
@@ -30,7 +47,9 @@ def write_v1(sets: Mapping[Split, SceneSet], root: str | Path) -> None:
         FileExistsError: If there is a set already.
     """
     root = Path(root)
-    videos = _new_folder(root / "20bn-something-something-v1")
+    check_nothing_there(root, "v1")
+    videos = root / "20bn-something-something-v1"
+    videos.mkdir(parents=True)
     templates = [without_brackets(template) for template in class_templates()]
     _write_lines(root / "something-something-v1-labels.csv", templates)
     for split, scenes in sets.items():
@@ -56,18 +75,18 @@ def write_v2(sets: Mapping[Split, SceneSet], root: str | Path) -> None:
         FileExistsError: If there is a set already.
     """
     root = Path(root)
-    videos = _new_folder(root / "20bn-something-something-v2")
+    check_nothing_there(root, "v2")
+    videos = root / "20bn-something-something-v2"
+    videos.mkdir(parents=True)
     templates = [without_brackets(template) for template in class_templates()]
     _write_json(root / "something-something-v2-labels.json", {name: str(n) for n, name in enumerate(templates)})
     for split, scenes in sets.items():
         entries = []
         for name, index in _numbered(sets, split, f"v2 {split}"):
-            scene = scenes.scene(index)
-            encode_vp9(scene.frames(), videos / f"{name}.webm")
+            encode_vp9(scenes.scene(index).frames(), videos / f"{name}.webm")
             template, entry = scenes.template(index), {"id": str(name)}
             if split != "test":
-                things = [f"a {shape}" for shape in scene.shapes[: template.count("[something]")]]
-                label = template
+                label, things = template, scenes.placeholders(index)
                 for thing in things:
                     label = label.replace("[something]", thing, 1)
                 entry |= {"label": label.lower(), "template": template, "placeholders": things}  # type: ignore[dict-item]
@@ -92,13 +111,6 @@ def _numbered(sets: Mapping[Split, SceneSet], split: Split, title: str) -> Itera
     first = 1 + sum(len(sets[earlier]) for earlier in names[: names.index(split)])
     for index in track(range(len(sets[split])), description=title):
         yield first + index, index
-
-
-def _new_folder(folder: Path) -> Path:
-    if folder.exists():
-        raise FileExistsError(f"Expected to make the folder {folder}, which is there already: remove it, or keep it")
-    folder.mkdir(parents=True)
-    return folder
 
 
 def _write_lines(path: Path, lines: list[str]) -> None:

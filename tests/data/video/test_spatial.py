@@ -144,6 +144,9 @@ def test_sides_are_found_in_names_of_folders():
         ("moving_leftwards", "moving_rightwards"),
         ("turnLeft", "turnRight"),
         ("bright, to the left", "bright, to the right"),
+        ("leftwards to the left", "rightwards to the right"),
+        ("leftwards to the right", "rightwards to the left"),
+        ("moveLeft to right", "moveRight to left"),
     ]
     names = [name for pair in pairs for name in pair]
     assert mirrored_labels(names) == [label ^ 1 for label in range(len(names))]
@@ -173,6 +176,7 @@ def test_flip_leaves_a_video_without_a_label_without_one():
         (lambda: ResizeSide(256, "width"), r"'side' to be one of \['height', 'short'\] \(got 'width'\)"),
         (lambda: ResizeSide(200, crop=224), r"'size' to be at least 224, the side of the crop \(got 200\)"),
         (lambda: EvenCrops(8, 10), r"'num_crops' to be odd, so that one is in the centre \(got 10\)"),
+        (lambda: EvenCrops(32, 3)(positions(16, 40), 0), r"frames of at least 32×32 \(got 16×40\)"),
         (lambda: LabelAwareFlip([0], 1.5), r"'probability' to be in \[0, 1\] \(got 1.5\)"),
         (lambda: training_transform(32, "height", 32, -0.1, None), r"'brightness' to be in \[0, 1\] \(got -0.1\)"),
     ],

@@ -6,6 +6,7 @@ import pytest
 from data.video.scenes import ACTIONS, SceneSet, class_templates
 from data.video.scenes.__main__ import main
 from data.video.scenes.actions import NUM_DRAWS
+from data.video.scenes.writing import write_v1, write_v2
 
 NUMBER = 400
 
@@ -112,22 +113,61 @@ def test_command_writes_one_version(tmp_path):
     main(["--out", str(tmp_path), "--version", "v1", *sizes])
     assert (tmp_path / "20bn-something-something-v1/3/00001.jpg").is_file()
     assert not (tmp_path / "20bn-something-something-v2").exists()
-    with pytest.raises(FileExistsError, match="20bn-something-something-v1, which is there already"):
-        main(["--out", str(tmp_path), "--version", "v1", *sizes])
+    with pytest.raises(FileExistsError, match=r"nothing of v1 in .* \(got \['20bn-something-something-v1', "):
+        main(["--out", str(tmp_path), *sizes])
+    assert not list(tmp_path.glob("*-v2*"))
+
+
+@pytest.mark.parametrize(("write", "version"), [(write_v1, "v1"), (write_v2, "v2")])
+def test_annotations_that_are_there_are_not_written_over(write, version, tmp_path):
+    path = tmp_path / f"something-something-{version}-labels.csv"
+    path.write_text("the real ones")
+    with pytest.raises(FileExistsError, match=rf"\(got \['{path.name}'\]\): remove it, or keep it"):
+        write({"train": SceneSet("train", 1, 16)}, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    assert path.read_text() == "the real ones"
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"height": 33}, r"'height' to be an even number of at least 16 \(got 33\)"),
-        ({"seconds": (3, 2)}, r"'seconds' to be the shortest and the longest time \(got \(3, 2\)\)"),
+        ({"seconds": (3, 2)}, r"'seconds' to be .* the longest time, of 1/12 s or more \(got \(3, 2\)\)"),
+        ({"seconds": (0.05, 1)}, r"'seconds' to be .* the longest time, of 1/12 s or more \(got \(0.05, 1\)\)"),
+        ({"seconds": (2, float("inf"))}, r"'seconds' to be .* \(got \(2, inf\)\)"),
+        ({"split": "validation"}, r"'split' to be one of \['train', 'val', 'test'\] \(got 'validation'\)"),
         ({"portrait": 2}, r"'portrait' to be in \[0, 1\] \(got 2\)"),
         ({"seed": -1}, r"'seed' to be an integer"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
-        SceneSet("train", 4, **arguments)
+        SceneSet(**{"split": "train", "num_videos": 4} | arguments)
+
+
+@pytest.mark.parametrize("index", [-1, 4])
+def test_no_video_beyond_the_last(index):
+    scenes = SceneSet("val", 4)
+    for method in (scenes.template, scenes.label, scenes.placeholders, scenes.scene):
+        with pytest.raises(IndexError):
+            method(index)
+
+
+def test_placeholders_name_what_the_template_says():
+    # The larger object covers the smaller one; the first comes to the second.
+    seen = set()
+    for index in range(400):
+        scenes = SceneSet("train", 400)
+        template, scene = scenes.template(index), scenes.scene(index)
+        first, second = (f"a {shape}" for shape in scene.shapes)
+        if "over" in template:
+            assert scene.moves.radius[0] > scene.moves.radius[1]
+            expected = [second, first] if " with " in template else [second]
+        else:
+            expected = [first, second] if template.count("[something]") == 2 else [first]
+        assert scenes.placeholders(index) == expected
+        seen.add((template, first != second))
+    assert len(seen) == 16
 
 
 def test_templates():
