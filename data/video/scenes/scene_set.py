@@ -22,8 +22,8 @@ class SceneSet:
     """The scenes of a split.
 
     Of every eight videos in a row each class has one. What a scene looks like is drawn without regard to whether it is
-    played forwards or backwards, so a video and its mirror image in time are equally likely: no frame, and no set of
-    frames without their order, says which of the two classes of a pair it is.
+    played forwards or backwards, so a video and its mirror image in time are equally likely: its frames without their
+    order do not say which of the two classes of a pair it is.
 
     Args:
         split: ``"train"``, ``"val"`` or ``"test"``; they share no scenes.
