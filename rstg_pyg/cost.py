@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from rstg_pyg.evaluation import evaluation_mode
 from rstg_pyg.graph.num_edges import num_edges
+from rstg_pyg.nn.fused_gather import without_incidence
 from rstg_pyg.nn.rstg import RSTG
 from rstg_pyg.nn.track_rstg import TrackRSTG
 from rstg_pyg.nn.volume_rstg import VolumeRSTG
@@ -162,7 +163,7 @@ def summary(model: nn.Module, *inputs: Any, **named_inputs: Any) -> Summary:
     handles = [rstg.register_forward_pre_hook(count, with_kwargs=True) for rstg in graphs.values()]
     counter = FlopCounterMode(display=False, custom_mapping=KERNEL_FLOPS)
     try:
-        with torch.no_grad(), evaluation_mode(model), counter:
+        with torch.no_grad(), evaluation_mode(model), without_incidence(), counter:
             model(*inputs, **named_inputs)
     finally:
         for handle in handles:

@@ -8,12 +8,6 @@ import torch
 from torch import Tensor
 
 
-def ends(edge_index: Tensor, send: Tensor, receive: Tensor) -> tuple[Tensor, Tensor]:
-    """What the functions below take for ``source`` and ``destination``."""
-    source, destination = edge_index
-    return source, destination
-
-
 def lift(send: Tensor, receive: Tensor, source: Tensor, destination: Tensor) -> Tensor:
     """First layer on the edges: ``[G, Ns, D]``, ``[G, N, D]`` → ReLU(send_j + receive_i) ``[G, E, D]``."""
     return send.index_select(1, source).add_(receive.index_select(1, destination)).relu_()

@@ -1,6 +1,8 @@
 """The fast route of the space stage: send and gather without keeping a message in memory."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -13,12 +15,23 @@ from torch_geometric import EdgeIndex
 from rstg_pyg.autocast import autocast_dtype
 from rstg_pyg.nn import edge_ops, incidence_ops
 
-# Bytes of the messages [edges, D] worked on at a time: on a CPU, what its caches hold and keeps its cores busy.
-EDGE_TILE = 3 * 2**18
-INCIDENCE_TILE = 2**22
+# Bytes of the messages [edges, D] worked on at a time: on a CPU, what its caches hold.
+CPU_TILE = 9 * 2**17
 CUDA_TILE = 2**28
-# Sources and destinations up to which a CPU multiplies by incidence matrices faster than it reads and adds by index.
+# Sources and destinations together, up to which a CPU multiplies faster by incidence matrices than it reads and adds.
 MAX_INCIDENCE_NODES = 64
+
+_incidence_is_allowed = ContextVar("incidence_is_allowed", default=True)
+
+
+@contextmanager
+def without_incidence() -> Iterator[None]:
+    """Keep the products with incidence matrices away, so that all matrix products are those of the model."""
+    token = _incidence_is_allowed.set(False)
+    try:
+        yield
+    finally:
+        _incidence_is_allowed.reset(token)
 
 
 def gather_messages(
@@ -71,10 +84,9 @@ class _GatherMessages(torch.autograd.Function):
         ctx: Any, send: Tensor, receive: Tensor, alpha: Tensor, weight: Tensor, bias: Tensor, edge_index: Tensor
     ) -> Tensor:
         ctx.save_for_backward(send, receive, alpha, weight, bias, edge_index)
-        (ops, tile), out = _edge_ops(send, receive), _zero_sum(receive)
-        ends = ops.ends(edge_index, send, receive)
-        for graphs, edges in _tiles(tile, send, edge_index):
-            source, destination = (end[..., edges] for end in ends)
+        ops, out = _edge_ops(send, receive), _zero_sum(receive)
+        for graphs, edges in _tiles(send, edge_index):
+            source, destination = edge_index[:, edges]
             hidden = ops.lift(send[graphs], receive[graphs], source, destination)
             message = _second_layer(hidden, weight, bias)
             ops.gather(message, alpha[graphs, edges], destination, out[graphs])
@@ -82,7 +94,9 @@ class _GatherMessages(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        with torch.autocast(grad_out.device.type, enabled=False):  # the types are those of the forward pass
+        device = grad_out.device.type
+        has_autocast = torch.amp.is_autocast_available(device)
+        with torch.autocast(device, enabled=False) if has_autocast else nullcontext():  # types are the forward pass's
             if torch.is_grad_enabled() or _is_batched(grad_out):
                 return _differentiable_backward(ctx, grad_out)
             return *_backward(grad_out, *ctx.saved_tensors), None
@@ -100,30 +114,42 @@ def _backward(
     inputs = (send, receive, alpha, weight, bias)
     grads = tuple(map(_zero_sum, inputs))
     grad_send, grad_receive, grad_alpha, grad_weight, grad_bias = grads
-    ops, tile = _edge_ops(send, receive)
-    ends = ops.ends(edge_index, send, receive)
-    for graphs, edges in _tiles(tile, send, edge_index):
-        source, destination = (end[..., edges] for end in ends)
+    ops = _edge_ops(send, receive)
+    for graphs, edges in _tiles(send, edge_index):
+        source, destination = edge_index[:, edges]
         hidden = ops.lift(send[graphs], receive[graphs], source, destination)
         message = _second_layer(hidden, weight, bias)
         grad, grad_alpha[graphs, edges] = ops.gather_backward(
             grad_out[graphs], message, alpha[graphs, edges], destination
         )
-        rows = grad.flatten(end_dim=1)
-        grad_weight += torch.mm(rows.t(), hidden.flatten(end_dim=1))
-        grad_bias += grad.sum(dim=1).sum(dim=0, dtype=grad_bias.dtype)
-        grad_hidden = torch.mm(rows, weight).view_as(hidden)
-        ops.lift_backward(grad_hidden, hidden, source, destination, grad_send[graphs], grad_receive[graphs])
+        del message
+        grad_weight += torch.mm(grad.flatten(end_dim=1).t(), hidden.flatten(end_dim=1))
+        grad_bias += grad.sum(dim=1, dtype=grad_bias.dtype).sum(dim=0)
+        grad = torch.mm(grad.flatten(end_dim=1), weight).view_as(hidden)
+        ops.lift_backward(grad, hidden, source, destination, grad_send[graphs], grad_receive[graphs])
+        del grad, hidden
     return tuple(grad.to(x.dtype) for grad, x in zip(grads, inputs, strict=True))
 
 
-def _edge_ops(send: Tensor, receive: Tensor) -> tuple[ModuleType, int]:
-    """What computes along the edges of these nodes, and the size of its tiles in bytes."""
+def _edge_ops(send: Tensor, receive: Tensor) -> ModuleType:
+    """What computes along the edges of these nodes."""
     if send.is_cuda:
-        return _cuda_edge_ops(), CUDA_TILE
-    if send.size(1) + receive.size(1) <= MAX_INCIDENCE_NODES:
-        return incidence_ops, INCIDENCE_TILE
-    return edge_ops, EDGE_TILE
+        return _cuda_edge_ops()
+    return incidence_ops if _are_many_small_graphs(send, receive) else edge_ops
+
+
+def _are_many_small_graphs(send: Tensor, receive: Tensor) -> bool:
+    """Whether a CPU has graphs of few nodes, whose incidence matrices are smaller than the messages.
+
+    A single one, as a disjoint batch is, reads and adds: what is not finite stays where no edge takes it.
+    """
+    num_graphs, num_sources, channels = send.shape
+    return (
+        send.device.type == "cpu"
+        and _incidence_is_allowed.get()
+        and num_graphs > 1
+        and num_sources + receive.size(1) <= min(MAX_INCIDENCE_NODES, channels)
+    )
 
 
 @cache
@@ -141,11 +167,11 @@ def _zero_sum(tensor: Tensor) -> Tensor:
     return tensor.new_zeros(tensor.shape, dtype=torch.promote_types(tensor.dtype, torch.float32))
 
 
-def _tiles(tile: int, send: Tensor, edge_index: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Graphs and edges of each tile of so many bytes: some whole graphs or, of a large graph, some edges."""
+def _tiles(send: Tensor, edge_index: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Graphs and edges of each tile: some whole graphs or, of a large graph, some edges."""
     num_graphs, _, channels = send.shape
     num_edges = edge_index.size(1)
-    rows = max(tile // (channels * send.element_size()), 1)
+    rows = max((CUDA_TILE if send.is_cuda else CPU_TILE) // (channels * send.element_size()), 1)
     graph_step, edge_step = max(rows // max(num_edges, 1), 1), min(rows, max(num_edges, 1))
     for graph in range(0, num_graphs, graph_step):
         for edge in range(0, num_edges, edge_step):

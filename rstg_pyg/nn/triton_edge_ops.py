@@ -12,8 +12,6 @@ import triton  # type: ignore[import-untyped]
 from torch import Tensor
 from triton import language as tl
 
-from rstg_pyg.nn.edge_ops import ends as ends
-
 # Edges and channels of one program.
 EDGES = 16
 CHANNELS = 256

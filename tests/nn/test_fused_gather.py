@@ -32,7 +32,6 @@ OPTIONS = [
     {"norm": "layer", "residual": True},
     {"pos_channels": 3, "num_groups": 2, "norm": "batch", "residual": True},
 ]
-TILES = ("EDGE_TILE", "INCIDENCE_TILE", "CUDA_TILE")
 # 14 nodes joined by 90 edges: at 20 channels the products of all pairs of nodes are cheaper than those of the edges.
 FEW_PAIRS = {"out_channels": 20}
 
@@ -103,10 +102,10 @@ def assert_routes_agree(conv, inputs, **tolerance):
     return fused
 
 
-@pytest.fixture(params=["by index", "by incidence"])
+@pytest.fixture(params=[False, True], ids=["by index", "by incidence"])
 def small_graphs(request, monkeypatch):
     """Both ways of a CPU along the edges of a small graph."""
-    monkeypatch.setattr(fused_gather, "MAX_INCIDENCE_NODES", 0 if request.param == "by index" else 64)
+    monkeypatch.setattr(fused_gather, "_are_many_small_graphs", lambda send, receive: request.param)
 
 
 @pytest.fixture
@@ -306,10 +305,11 @@ def test_routes_agree_on_random_graphs(data, device):
         "edge_weight": torch.randn(edges.size(1)).to(like) if data.draw(st.booleans()) else None,
         "edge_mask": (torch.rand(edges.size(1)) < 0.7).to(device) if data.draw(st.booleans()) else None,
     }
-    tile, few_pairs = data.draw(st.integers(1, 4096)), data.draw(st.booleans())
+    tile, few_pairs, by_incidence = data.draw(st.integers(1, 4096)), data.draw(st.booleans()), data.draw(st.booleans())
     with (
-        patch.multiple(fused_gather, **dict.fromkeys(TILES, tile)),
-        patch.object(fused_gather, "MAX_INCIDENCE_NODES", data.draw(st.integers(0, 16))),
+        patch.object(fused_gather, "CPU_TILE", tile),
+        patch.object(fused_gather, "CUDA_TILE", tile),
+        patch.object(fused_gather, "_are_many_small_graphs", lambda *_: by_incidence),
         patch.object(rstg_conv, "_few_pairs", lambda *_: few_pairs),
     ):
         assert_routes_agree(conv, inputs)
@@ -334,28 +334,33 @@ def test_tiles_by_hand_and_their_sum(rows, expected, device, monkeypatch):
     conv = make_conv(device=device, out_channels=8)
     inputs = make_inputs(conv, random_edges(9, 40), 9, 5, weighted=True)
     whole = run(conv, inputs, fused=True)
-    tile = rows * 8 * 8 + 7
-    for name in TILES:
-        monkeypatch.setattr(fused_gather, name, tile)
+    for name in ("CPU_TILE", "CUDA_TILE"):
+        monkeypatch.setattr(fused_gather, name, rows * 8 * 8 + 7)
     send = torch.empty(5, 9, 8, dtype=torch.float64, device=device)
-    tiles = fused_gather._tiles(tile, send, inputs["edge_index"])
+    tiles = fused_gather._tiles(send, inputs["edge_index"])
     assert [(range(5)[graphs], range(40)[edges]) for graphs, edges in tiles] == expected
     torch.testing.assert_close(run(conv, inputs, fused=True), whole, rtol=1e-11, atol=1e-11)
 
 
-def test_which_graphs_of_a_cpu_are_small():
-    def choice(num_sources, num_destinations):
-        return fused_gather._edge_ops(torch.empty(1, num_sources, 2), torch.empty(1, num_destinations, 2))
-
-    assert choice(32, 32) == (incidence_ops, fused_gather.INCIDENCE_TILE)
-    assert choice(33, 32) == choice(32, 33) == (edge_ops, fused_gather.EDGE_TILE)
-
-
-def test_incidence_matrices_by_hand():
-    edge_index = torch.tensor([[0, 1, 0, 2], [1, 0, 0, 0]])
-    source, destination = incidence_ops.ends(edge_index, torch.empty(5, 3, 4), torch.empty(5, 2, 4))
-    assert source.tolist() == [[1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]]
-    assert destination.tolist() == [[0, 1, 1, 1], [1, 0, 0, 0]]
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ((2, 32, 32, 64), incidence_ops),
+        ((2, 33, 32, 64), edge_ops),
+        ((2, 32, 33, 70), edge_ops),
+        ((2, 32, 32, 63), edge_ops),  # the matrices are larger than the messages
+        ((1, 32, 32, 64), edge_ops),  # a disjoint batch
+        ((0, 32, 32, 64), edge_ops),
+    ],
+)
+def test_many_small_graphs_of_a_cpu_are_multiplied(sizes, expected):
+    num_graphs, num_sources, num_destinations, channels = sizes
+    nodes = torch.empty(num_graphs, num_sources, channels), torch.empty(num_graphs, num_destinations, channels)
+    assert fused_gather._edge_ops(*nodes) is expected
+    with fused_gather.without_incidence():
+        assert fused_gather._edge_ops(*nodes) is edge_ops
+    assert fused_gather._edge_ops(*nodes) is expected
+    assert fused_gather._edge_ops(*(x.to("meta") for x in nodes)) is edge_ops
 
 
 @pytest.mark.usefixtures("small_graphs")
@@ -368,6 +373,42 @@ def test_not_a_number_stays_in_its_graph(device):
     out.sum().backward()
     for tensor in (out, x.grad):
         assert tensor.isnan().any(dim=-1).any(dim=-1).tolist() == [False, True, False]
+
+
+def test_not_a_number_stays_in_its_part_of_a_disjoint_batch(device):
+    conv = make_conv(out_channels=64, device=device)
+    triangle = torch.tensor([[0, 1, 2], [1, 2, 0]], device=device)
+    x = torch.randn(6, 6, dtype=torch.float64, device=device)
+    x[4] = torch.nan
+    out = conv(x, torch.cat([triangle, triangle + 3], dim=1))
+    assert out.isnan().any(dim=-1).tolist() == [False, False, False, False, True, True]
+
+
+@pytest.mark.usefixtures("small_graphs")
+def test_products_of_a_node_and_an_edge_of_another_do_not_overflow(device):
+    # Messages 1 and 30, edges 0 → 0 and 1 → 1: 64 · 30 · 40, beyond float16, is no gradient; 64 · 40 and 64 · 30 are.
+    def half(*values):
+        return torch.tensor(values, dtype=torch.float16, device=device).view(1, 2, 1).repeat(1, 1, 64)
+
+    alpha = torch.ones(1, 2, dtype=torch.float16, device=device, requires_grad=True)
+    weight = torch.eye(64, dtype=torch.float16, device=device)
+    edge_index = torch.tensor([[0, 1], [0, 1]], device=device)
+    out = gather_messages(half(1, 30), half(0, 0), alpha, weight, torch.zeros_like(weight[0]), edge_index)
+    out.backward(half(40, 1))
+    assert alpha.grad.tolist() == [[2560, 1920]]
+
+
+@pytest.mark.usefixtures("small_graphs")
+@pytest.mark.parametrize(("dtype", "large", "small"), [(torch.bfloat16, 0.5, 1 / 512), (torch.float16, 4e4, 1 / 64)])
+def test_gradient_of_the_bias_is_summed_in_float32(dtype, large, small, device):
+    # The sum of each graph's three edges is none of the small type: it would be lost, or beyond it, in between.
+    grads = torch.tensor([[large, large, small], [-large, -large, small]])
+    send, receive = torch.ones(2, 1, 4, dtype=dtype, device=device), torch.zeros(2, 3, 4, dtype=dtype, device=device)
+    bias = torch.zeros(4, dtype=dtype, device=device, requires_grad=True)
+    weight, alpha = torch.eye(4, dtype=dtype, device=device), torch.ones(2, 3, dtype=dtype, device=device)
+    out = gather_messages(send, receive, alpha, weight, bias, torch.tensor([[0, 0, 0], [0, 1, 2]], device=device))
+    out.backward(grads[..., None].expand(-1, -1, 4).to(device, dtype))
+    assert bias.grad.tolist() == [2 * small] * 4
 
 
 def bytes_saved(conv, edge_index):
@@ -446,8 +487,7 @@ def test_dot_products_beyond_float16_are_finite_once_scaled(fused, device):
     torch.testing.assert_close(alpha, expected, rtol=1e-3, atol=0)
 
 
-def test_kernels_are_given_tensors_with_memory_of_their_own(monkeypatch):
-    monkeypatch.setattr(fused_gather, "MAX_INCIDENCE_NODES", 0)
+def test_kernels_are_given_tensors_with_memory_of_their_own():
     conv = RSTGConv(6, 8)
     edge_index = EdgeIndex(GridPyramid().edge_index, sparse_size=(14, 14))
     with patch.object(fused_gather.edge_ops, "lift", wraps=fused_gather.edge_ops.lift) as spy:
@@ -465,14 +505,16 @@ def test_autocast_leaves_float64_as_it_is(attention, device):
         torch.testing.assert_close(run(conv, inputs, fused=True), expected)
 
 
-def test_backward_pass_inside_autocast_of_a_forward_pass_outside(device):
-    conv = make_conv(device=device, dtype=torch.float32)
-    inputs = make_inputs(conv, random_edges(9, 40), 9, 2)
-    loss = conv(**inputs).square().sum()
-    expected = torch.autograd.grad(loss, list(conv.parameters()), retain_graph=True)
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_backward_pass_inside_autocast_of_a_forward_pass_outside(create_graph, device):
+    shapes = [(2, 14, 64), (2, 14, 64), (2, 90), (64, 64), (64,)]
+    leaves = [torch.randn(shape, device=device, requires_grad=True) for shape in shapes]
+    out = gather_messages(*leaves, GridPyramid().edge_index.to(device))
+    directions = torch.randn_like(out)
+    expected = torch.autograd.grad(out, leaves, directions, retain_graph=True, create_graph=create_graph)
     with torch.autocast(device.type, dtype=torch.bfloat16):
-        gradients = torch.autograd.grad(loss, list(conv.parameters()))
-    torch.testing.assert_close(gradients, expected, rtol=0.1, atol=0.1)
+        gradients = torch.autograd.grad(out, leaves, directions, create_graph=create_graph)
+    torch.testing.assert_close(gradients, expected)
 
 
 # --- Gradients of gradients, and of many directions at once -----------------------------------------------------------
@@ -797,7 +839,11 @@ def test_pairs_are_few_where_edges_are_many(pyramid_inputs, device):
 
 def test_shapes_alone_on_the_meta_device():
     conv = make_conv(device="meta", dtype=torch.float32)
-    assert conv(torch.empty(2, 14, 6, device="meta"), GridPyramid().edge_index.to("meta")).shape == (2, 14, 6)
+    x = torch.empty(2, 14, 6, device="meta", requires_grad=True)
+    out = conv(x, GridPyramid().edge_index.to("meta"))
+    assert out.shape == (2, 14, 6)
+    out.sum().backward()
+    assert x.grad.shape == x.shape
 
 
 # --- Edges that are not there -----------------------------------------------------------------------------------------
