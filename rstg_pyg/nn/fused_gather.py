@@ -44,7 +44,9 @@ def gather_messages(
             \alpha_{ji} \, \sigma(W \sigma(\mathbf{s}_j + \mathbf{r}_i) + \mathbf{b})
 
     The same function as :meth:`RSTGConv.message` and its aggregation. Edges are worked through in tiles that fit the
-    cache, and the backward pass computes every tile anew: memory grows with the nodes, not with the edges.
+    cache, and the backward pass computes every tile anew: memory grows with the nodes, not with the edges. Where a CPU
+    has many graphs of few nodes, products with their incidence matrices read and sum the edges: there, what is not
+    finite reaches all nodes of its graph.
 
     Args:
         send: ``[*, Ns, D]`` what the sources bring to the first layer, their position included.
