@@ -50,8 +50,7 @@ table1: venv
 	$(BIN)/python -W ignore -m experiments $(ROW) $(if $(MNIST),--mnist $(MNIST)) --jobs $(or $(JOBS),1)
 
 notebooks: venv
-	PYTHONWARNINGS=ignore $(BIN)/jupyter-execute --inplace --NotebookClient.record_timing=False \
-		--NotebookClient.coalesce_streams=True $(or $(NOTEBOOKS),notebooks/*.ipynb)
+	PYTHONWARNINGS=ignore $(BIN)/python notebooks/execute.py $(or $(NOTEBOOKS),notebooks/*.ipynb)
 
 .venv/installed-docs: .venv/installed
 	$(BIN)/pip install --quiet --no-build-isolation -c constraints.txt -e ".[docs]"

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 nbformat = pytest.importorskip("nbformat", reason="needs the extra 'notebooks'")
-nbclient = pytest.importorskip("nbclient", reason="needs the extra 'notebooks'")
+pytest.importorskip("nbclient", reason="needs the extra 'notebooks'")
+
+from notebooks.execute import execute  # noqa: E402 -- needs nbclient
 
 CHECKOUT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((CHECKOUT / "notebooks").glob("*.ipynb"))
@@ -49,13 +51,7 @@ def test_notebook_runs(path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(CHECKOUT), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv("PYTHONWARNINGS", "ignore")  # as in `make notebooks`, which keeps them
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    kept, ran = (nbformat.read(path, as_version=4) for _ in range(2))
-    resources = {"metadata": {"path": path.parent}}
-    # What a cell prints may come in pieces.
-    client = nbclient.NotebookClient(
-        ran, timeout=600, kernel_name="python3", resources=resources, coalesce_streams=True
-    )
-    client.execute()  # a cell that fails is an error here
+    kept, ran = nbformat.read(path, as_version=4), execute(path)  # a cell that fails is an error here
     for before, now in zip(code_cells(kept), code_cells(ran), strict=True):
         assert kinds_of_output(now) == kinds_of_output(before), now.source
         assert numbers(now) == pytest.approx(numbers(before), rel=0.05, abs=0.05), now.source
