@@ -70,7 +70,7 @@ demo: venv
 	fi
 	$(BIN)/python main.py test --config runs/demo/config.yaml --ckpt_path best
 	@echo "Now rstg-3syncmnist, which ships with the package: tested on the published moves of ±10, then on a clip of them"
-	$(BIN)/python main.py test --config configs/demo.yaml --config configs/shipped/6_three_digits_again.yaml \
+	$(BIN)/python main.py test --config configs/demo.yaml --config configs/shipped/7_three_digits_longer.yaml \
 		--data.source bundled --data.test_videos 2000 --ckpt_path rstg-3syncmnist --run_dir runs/demo/rstg-3syncmnist
 	$(BIN)/python -m data.write_clip runs/demo/clip
 	rm -f runs/demo/clip.mp4

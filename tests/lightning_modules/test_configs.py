@@ -38,7 +38,8 @@ SHIPPED = {
     "3_five_digits": None,
     "4_five_digits_and_cnn": None,
     "5_five_digits_again": "rstg-5syncmnist",
-    "6_three_digits_again": "rstg-3syncmnist",
+    "6_three_digits_again": None,
+    "7_three_digits_longer": "rstg-3syncmnist",
 }
 # Inflation, non-local blocks, places of the graph inside, what reads the features.
 SCENES = {
