@@ -32,12 +32,17 @@ def gather_backward(grad: Tensor, message: Tensor, alpha: Tensor, destination: T
 def lift_backward(
     grad: Tensor, hidden: Tensor, source: Tensor, destination: Tensor, grad_send: Tensor, grad_receive: Tensor
 ) -> None:
-    """Add the gradients of :func:`lift`, from that of its output ``hidden [G, E, D]``, to both ends."""
+    """Add the gradients of :func:`lift`, from that of its output ``hidden [G, E, D]``, to both ends.
+
+    ``grad`` may be overwritten.
+    """
     grad = through_relu(grad, hidden).to(grad_send.dtype)
     grad_send.index_add_(1, source, grad)
     grad_receive.index_add_(1, destination, grad)
 
 
 def through_relu(grad: Tensor, activation: Tensor) -> Tensor:
-    """Gradient by the input of a ReLU, from its output and the gradient by that."""
-    return torch.ops.aten.threshold_backward(grad, activation, 0)  # in place, bfloat16 is twice as slow
+    """Gradient by the input of a ReLU, from its output and the gradient by that, which may be overwritten."""
+    if grad.itemsize < 4:  # in place, half precision is twice as slow
+        return torch.ops.aten.threshold_backward(grad, activation, 0)
+    return torch.ops.aten.threshold_backward.grad_input(grad, activation, 0, grad_input=grad)

@@ -16,7 +16,7 @@ from rstg_pyg.autocast import autocast_dtype
 from rstg_pyg.nn import edge_ops, incidence_ops
 
 # Bytes of the messages [edges, D] worked on at a time: on a CPU, what its caches hold.
-CPU_TILE = 9 * 2**17
+CPU_TILE = 3 * 2**19
 CUDA_TILE = 2**28
 # Sources and destinations together, up to which a CPU multiplies faster by incidence matrices than it reads and adds.
 MAX_INCIDENCE_NODES = 64

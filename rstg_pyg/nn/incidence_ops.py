@@ -39,7 +39,10 @@ def gather_backward(grad: Tensor, message: Tensor, alpha: Tensor, destination: T
 def lift_backward(
     grad: Tensor, hidden: Tensor, source: Tensor, destination: Tensor, grad_send: Tensor, grad_receive: Tensor
 ) -> None:
-    """Add the gradients of :func:`lift`, from that of its output ``hidden [G, E, D]``, to both ends."""
+    """Add the gradients of :func:`lift`, from that of its output ``hidden [G, E, D]``, to both ends.
+
+    ``grad`` may be overwritten.
+    """
     ends = torch.cat([_incidence(source, grad_send, grad.dtype), _incidence(destination, grad_receive, grad.dtype)])
     nodes = torch.bmm(ends.expand(grad.size(0), -1, -1), through_relu(grad, hidden))
     grad_send += nodes[:, : grad_send.size(1)]
