@@ -80,9 +80,9 @@ class SceneSet:
 
     def placeholders(self, index: int) -> list[str]:
         """What stands for each "[something]" in the template of a video."""
-        action, _ = self._what(index)
+        (action, _), shapes = self._what(index), self.scene(index).shapes
         named = ACTIONS[action].named[: self.template(index).count("[something]")]
-        return [f"a {self.scene(index).shapes[body]}" for body in named]
+        return [f"a {shapes[body]}" for body in named]
 
     def scene(self, index: int, backwards: bool | None = None) -> Scene:
         """The scene of a video.
