@@ -36,9 +36,7 @@ class StreamDataModule(pl.LightningDataModule, ABC):
 
     def __init__(self, batch_size: int, num_workers: int) -> None:
         super().__init__()
-        check_sizes(batch_size=batch_size)
-        if isinstance(num_workers, bool) or not isinstance(num_workers, int) or num_workers < 0:
-            raise ValueError(f"Expected 'num_workers' to be an integer of at least 0 (got {num_workers!r})")
+        check_sizes(batch_size=batch_size, num_workers=num_workers)
         self.batch_size = batch_size
         self.num_workers = num_workers
         self._datasets: dict[str, Dataset] = {}

@@ -1,5 +1,6 @@
 """Images of single digits that the videos are made of."""
 
+from data.digits.deformation import deform
 from data.digits.digit_images import SPLITS, DigitImages
 
-__all__ = ["SPLITS", "DigitImages"]
+__all__ = ["SPLITS", "DigitImages", "deform"]
