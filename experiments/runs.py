@@ -139,7 +139,8 @@ class Workshop:
         fitted = self.runs / run.name
         folder = fitted / test.replace(" ", "_")
         arguments = ["--config", str(fitted / "config.yaml"), "--ckpt_path", str(self.checkpoint(run))]
-        self._main(run, "test", *arguments, "--run_dir", str(folder), *test_arguments(test, run.digits))
+        arguments += ["--run_dir", str(folder), "--trainer.devices", "1"]  # several would test some videos twice
+        self._main(run, "test", *arguments, *test_arguments(test, run.digits))
         from lightning_modules.csv_log import read_metrics
 
         return read_metrics(folder / "test" / "metrics.csv")["test/acc"][1][-1]
