@@ -10,11 +10,11 @@ def check_seed(seed: int) -> None:
 
 
 def check_sizes(**sizes: int) -> None:
-    """Raises ValueError unless sizes are integers of at least 1, 0 for what there may be none of.
+    """Raises ValueError unless sizes are integers of at least 1, `num_workers` 0.
 
     `canvas_size` must leave a digit room to move.
     """
-    lowest = {"canvas_size": DIGIT_SIZE + 2, "deformed_copies": 0, "num_workers": 0}
+    lowest = {"canvas_size": DIGIT_SIZE + 2, "num_workers": 0}
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < lowest.get(name, 1):
             raise ValueError(f"Expected '{name}' to be an integer of at least {lowest.get(name, 1)} (got {size!r})")

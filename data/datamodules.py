@@ -24,7 +24,6 @@ class _DigitDataModule(StreamDataModule):
         source: Source,
         root: str | None,
         download: bool,
-        deformed_copies: int,
         frame_size: int,
         canvas_size: int,
         seed: int,
@@ -34,22 +33,20 @@ class _DigitDataModule(StreamDataModule):
     ) -> None:
         super().__init__(batch_size, num_workers)
         check_seed(seed)
-        check_sizes(frame_size=frame_size, canvas_size=canvas_size, deformed_copies=deformed_copies)
+        check_sizes(frame_size=frame_size, canvas_size=canvas_size)
         check_sizes(**{f"{split}_{unit}": number for split, number in items.items()})
         if epoch_items is not None and not 1 <= epoch_items <= items["train"]:
             raise ValueError(
                 f"Expected 'epoch_{unit}' to be between 1 and {items['train']}, 'train_{unit}' (got {epoch_items})"
             )
         self.source, self.root, self.download = source, root, download
-        self.deformed_copies = deformed_copies
         self.frame_size, self.canvas_size, self.seed = frame_size, canvas_size, seed
         self.num_items = items
         self.epoch_items = min(items["train"], EPOCH_ITEMS) if epoch_items is None else epoch_items
 
     def digits(self, split: Split) -> DigitImages:
         """The digit images of a split."""
-        copies = self.deformed_copies if split == "train" else 0
-        return DigitImages(split, self.source, self.root, deformed_copies=copies)
+        return DigitImages(split, self.source, self.root)
 
     def prepare_data(self) -> None:
         """Downloads MNIST where that is asked for; runs in one process."""
@@ -89,8 +86,6 @@ class SyncMNISTDataModule(_DigitDataModule):
         source: ``"bundled"`` for the digits that ship with the code, ``"mnist"`` for the full data set.
         root: The directory of the full data set, as torchvision lays it out.
         download: Whether to download the full data set to `root`.
-        deformed_copies: How many deformed copies of each training digit there are to draw from besides; 0 as published.
-            See :func:`~data.digits.deform`.
         seed: The seed of all videos.
         boxes: Whether batches hold the boxes of the digits.
         train_centres: Whether training batches hold the centres of the digits, which a loss on single frames needs, see
@@ -127,7 +122,6 @@ class SyncMNISTDataModule(_DigitDataModule):
         source: Source = "bundled",
         root: str | None = None,
         download: bool = False,
-        deformed_copies: int = 0,
         seed: int = 0,
         boxes: bool = False,
         train_centres: bool = False,
@@ -135,7 +129,7 @@ class SyncMNISTDataModule(_DigitDataModule):
         if boxes and train_centres:
             raise ValueError("Expected 'train_centres' to be False beside boxes=True (got True)")
         items = {"train": train_videos, "val": val_videos, "test": test_videos}
-        drawn = (source, root, download, deformed_copies, frame_size, canvas_size, seed)
+        drawn = (source, root, download, frame_size, canvas_size, seed)
         super().__init__(batch_size, num_workers, *drawn, items, epoch_videos, unit="videos")
         self.save_hyperparameters(logger=False)
         check_sizes(num_frames=num_frames)
@@ -192,7 +186,6 @@ class PlacedDigitsDataModule(_DigitDataModule):
         source: As in :class:`SyncMNISTDataModule`.
         root: Likewise.
         download: Likewise.
-        deformed_copies: Likewise.
         seed: The seed of all frames.
 
     Raises:
@@ -216,11 +209,10 @@ class PlacedDigitsDataModule(_DigitDataModule):
         source: Source = "bundled",
         root: str | None = None,
         download: bool = False,
-        deformed_copies: int = 0,
         seed: int = 0,
     ) -> None:
         items = {"train": train_frames, "val": val_frames, "test": test_frames}
-        drawn = (source, root, download, deformed_copies, frame_size, canvas_size, seed)
+        drawn = (source, root, download, frame_size, canvas_size, seed)
         super().__init__(batch_size, num_workers, *drawn, items, epoch_frames, unit="frames")
         self.save_hyperparameters(logger=False)
         check_max_digits(max_digits)

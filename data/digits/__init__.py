@@ -1,6 +1,5 @@
 """Images of single digits that the videos are made of."""
 
-from data.digits.deformation import deform
 from data.digits.digit_images import SPLITS, DigitImages
 
-__all__ = ["SPLITS", "DigitImages", "deform"]
+__all__ = ["SPLITS", "DigitImages"]

@@ -7,9 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torchvision.datasets import MNIST
 
-from data.argument_checks import check_sizes
 from data.counter_rng import below
-from data.digits.deformation import deform
 from data.npz_arrays import read_npz
 
 Split = Literal["train", "val", "test"]
@@ -33,10 +31,9 @@ class DigitImages:
         source: ``"bundled"``, or ``"mnist"`` for the full data set.
         root: With ``"mnist"``, the root directory as torchvision lays it out (``<root>/MNIST/raw/...``).
         download: With ``"mnist"``, whether to download what `root` does not have.
-        deformed_copies: How many deformed copies of each image there are besides, see :func:`deform`; for ``"train"``.
 
     Attributes:
-        images: uint8 (M, 28, 28), with ``"mnist"`` in the order of the files; deformed copies come last.
+        images: uint8 (M, 28, 28), with ``"mnist"`` in the order of the files.
         labels: uint8 (M,), the digits 0-9.
 
     Raises:
@@ -50,13 +47,9 @@ class DigitImages:
         source: Source = "bundled",
         root: str | Path | None = None,
         download: bool = False,
-        deformed_copies: int = 0,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"Expected 'split' to be one of {list(SPLITS)} (got {split!r})")
-        check_sizes(deformed_copies=deformed_copies)
-        if deformed_copies and split != "train":
-            raise ValueError(f"Expected 'deformed_copies' to be 0 for the {split} split (got {deformed_copies})")
         if source not in SOURCES:
             raise ValueError(f"Expected 'source' to be one of {list(SOURCES)} (got {source!r})")
         if source == "mnist" and root is None:
@@ -69,9 +62,6 @@ class DigitImages:
         self.split = split
         self.source = source
         self.images, self.labels = _read_bundled(split) if root is None else _read_mnist(split, Path(root), download)
-        if deformed_copies:
-            self.images = np.concatenate([self.images, deform(self.images, deformed_copies)])
-            self.labels = np.tile(self.labels, 1 + deformed_copies)
         # Images sorted by class: those of class c are _sorted[_first[c] : _first[c] + _count[c]].
         self._sorted = np.argsort(self.labels, kind="stable")
         self._count = np.bincount(self.labels, minlength=10)

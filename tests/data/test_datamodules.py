@@ -98,21 +98,6 @@ def test_published_test_paths(mnist_root):
     assert len(data._datasets["test"]) == 10_000
 
 
-@pytest.mark.parametrize(
-    ("data_module", "items"), [(SyncMNISTDataModule, "videos"), (PlacedDigitsDataModule, "frames")]
-)
-def test_deformed_copies_are_for_training_only(data_module, items):
-    sizes = {f"{split}_{items}": 4 for split in ("train", "val", "test")}
-    data, plain = (data_module(**sizes, deformed_copies=copies) for copies in (1, 0))
-    for stage in ("fit", "test"):
-        data.setup(stage)
-        plain.setup(stage)
-    assert len(data._datasets["train"].digits) == 2 * len(plain._datasets["train"].digits)
-    for split in ("val", "test"):
-        for field, same in zip(*(d._datasets[split].batch(range(4)) for d in (data, plain)), strict=True):
-            assert torch.equal(field, same)
-
-
 def test_placed_digits():
     data = PlacedDigitsDataModule(
         max_digits=2,
@@ -147,7 +132,6 @@ def test_hyper_parameters_are_plain_types():
     [
         ({"batch_size": 0}, r"'batch_size' to be an integer of at least 1 \(got 0\)"),
         ({"num_workers": -1}, r"'num_workers' to be an integer of at least 0 \(got -1\)"),
-        ({"deformed_copies": -1}, r"'deformed_copies' to be an integer of at least 0 \(got -1\)"),
         ({"num_digits": 1}, r"'num_digits' to be between 2 and 10 \(got 1\)"),
         ({"num_digits": []}, r"'num_digits' to be an integer or a list .* \(got an empty list\)"),
         ({"num_frames": 0}, r"'num_frames' to be an integer of at least 1 \(got 0\)"),
