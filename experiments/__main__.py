@@ -68,8 +68,8 @@ def announced(figures: Callable[[Run], Figures]) -> Callable[[Run], Figures]:
     def make_and_say(run: Run) -> Figures:
         print(f"{run.name} ...", flush=True)
         made = figures(run)
-        tests = "".join(f", test on {test} {100 * accuracy:.1f} %" for test, accuracy in made.test_accuracy.items())
-        print(f"{run.name}: validation {100 * max(made.accuracy):.1f} %{tests}", flush=True)
+        test = "" if made.test_accuracy is None else f", test {100 * made.test_accuracy:.1f} %"
+        print(f"{run.name}: validation {100 * max(made.accuracy):.1f} %{test}", flush=True)
         return made
 
     return make_and_say

@@ -10,12 +10,11 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from experiments.protocol import EPOCHS, MANY, NUM_TEST_VIDEOS, PUBLISHED_MOVE, ROWS, WIDE_MOVE, curriculum
+from experiments.protocol import EPOCHS, MANY, NUM_TEST_VIDEOS, ROWS, curriculum
 from experiments.resumable import REPOSITORY, digest_files, fit, keep
 
 RUNS = Path("runs", "table1")
 RESULTS = REPOSITORY / "docs" / "results" / "table1"
-TESTS = ("wide moves", "published moves")
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class Figures:
         videos_per_s: Median speed of the training; None where it was over before the first figure of it.
         parameters: Number of parameters.
         multiply_adds: Multiply-adds of one clip, forward.
-        test_accuracy: Top-1 on each test set at the best validation; empty for a run of the search.
+        test_accuracy: Top-1 on the test set at the best validation; None for a run of the search.
         processor: The kind of machine.
         command: The command that trains it.
         files: Digest of the configs and weights that the command names, as they were when the training began.
@@ -88,7 +87,7 @@ class Figures:
     videos_per_s: float | None
     parameters: int
     multiply_adds: int
-    test_accuracy: dict[str, float]
+    test_accuracy: float | None
     processor: str
     command: str
     files: str
@@ -120,7 +119,7 @@ class Workshop:
         if not (self.results / f"{run.name}.json").is_file():
             files = _files(run)
             self._fit(run)
-            test_accuracy = {} if run.search else {test: self._test(run, test) for test in TESTS}
+            test_accuracy = None if run.search else self._test(run)
             figures = self._collect(run, test_accuracy, files)
             keep(figures, self.results / f"{run.name}.json")
         return read_figures(run, self.results)
@@ -135,15 +134,14 @@ class Workshop:
         main = partial(self._main, run)
         fit(self.runs / run.name, main, *fit_arguments(run, self.runs), "--data.root", str(self.mnist))
 
-    def _test(self, run: Run, test: str) -> float:
+    def _test(self, run: Run) -> float:
         fitted = self.runs / run.name
-        folder = fitted / test.replace(" ", "_")
         arguments = ["--config", str(fitted / "config.yaml"), "--ckpt_path", str(self.checkpoint(run))]
-        arguments += ["--run_dir", str(folder), "--trainer.devices", "1"]  # several would test some videos twice
-        self._main(run, "test", *arguments, *test_arguments(test, run.digits))
+        arguments += ["--trainer.devices", "1"]  # several would test some videos twice
+        self._main(run, "test", *arguments, *test_arguments(run.digits))
         from lightning_modules.csv_log import read_metrics
 
-        return read_metrics(folder / "test" / "metrics.csv")["test/acc"][1][-1]
+        return read_metrics(fitted / "test" / "metrics.csv")["test/acc"][1][-1]
 
     def _main(self, run: Run, *arguments: str) -> None:
         """Run ``main.py`` with a log of its own."""
@@ -159,7 +157,7 @@ class Workshop:
             last = "\n".join(log.read_text().splitlines()[-20:])
             raise RuntimeError(f"{run.name} stopped with {done.returncode}; the end of {log}:\n{last}")
 
-    def _collect(self, run: Run, test_accuracy: dict[str, float], files: str) -> Figures:
+    def _collect(self, run: Run, test_accuracy: float | None, files: str) -> Figures:
         import torch
 
         from benchmarks.settings import processor_name
@@ -237,9 +235,8 @@ def fit_arguments(run: Run, runs: Path) -> list[str]:
     epochs = 1 if run.search else EPOCHS
     arguments = ["--config", "configs/syncmnist/table1.yaml", "--config", f"configs/syncmnist/{row.config}.yaml"]
     arguments += [*row.arguments, "--seed_everything", str(run.seed)]
-    for name, value in curriculum(run.digits, run.num_videos).items():
+    for name, value in curriculum(run.digits, run.num_videos, run.search).items():
         arguments += [f"--data.{name}", json.dumps(value)]
-    arguments += ["--data.max_move", str(WIDE_MOVE)]
     arguments += ["--data.train_videos", str(run.num_videos), "--data.epoch_videos", str(run.num_videos // epochs)]
     arguments += ["--data.test_videos", str(NUM_TEST_VIDEOS), "--data.source", "mnist"]
     if run.start is not None:
@@ -247,10 +244,6 @@ def fit_arguments(run: Run, runs: Path) -> list[str]:
     return [*arguments, "--model.optimizer.lr", str(run.rate), "--trainer.max_epochs", str(epochs)]
 
 
-def test_arguments(test: str, digits: int) -> list[str]:
-    """Arguments of ``main.py test`` for one of :data:`TESTS`, over the fit's config."""
-    if test == "wide moves":
-        return []
-    if digits == MANY:
-        return ["--data.test_paths", "published"]
-    return ["--data.eval_max_move", str(PUBLISHED_MOVE)]
+def test_arguments(digits: int) -> list[str]:
+    """Arguments of ``main.py test`` over the fit's config: the paths that are published, where some are."""
+    return ["--data.test_paths", "published"] if digits == MANY else []

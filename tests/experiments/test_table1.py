@@ -17,7 +17,7 @@ from experiments.plan import best_rate, few_digits, from_scratch, further_seeds,
 from experiments.protocol import FEW, LEARNING_RATES, MANY, PUBLISHED_MOVE, ROWS, TRAIN_VIDEOS, WIDE_MOVE, curriculum
 from experiments.report import DOCS, first_reaching, planned_figures, table, transfer_text, wilson, write_report
 from experiments.resumable import digest_files, keep
-from experiments.runs import TESTS, Figures, Workshop, fit_arguments
+from experiments.runs import Figures, Workshop, fit_arguments
 from rstg_pyg.models import ClassifierHead, GlobalAveragePool, SmallCNN, VideoClassifier
 
 
@@ -36,7 +36,7 @@ def figures_of(run, accuracy=(0.2, 0.5, 0.4), test=0.45, loss=1.0):
         50.0,
         1000,
         2_000_000,
-        {} if run.search else dict(zip(TESTS, (test, test / 2), strict=True)),
+        None if run.search else test,
         "a processor",
         runs.fit_command(run),
         digest_files(fit_arguments(run, runs.RUNS)),
@@ -97,11 +97,17 @@ def test_runs_of_a_table_have_names_of_their_own():
     assert len({run.name for run in made}) == len(set(made)) == len(made)
 
 
-def test_two_digits_come_before_three():
-    settings = make_curricula(max_move=WIDE_MOVE, **curriculum(FEW, 1000))
-    assert settings["num_digits"].units([0, 200, 201, 999]).tolist() == [2, 2, 3, 3]
-    no_pair = settings["no_pair"].units([0, 200, 201, 999]) / settings["no_pair"].scale
-    assert no_pair.tolist() == pytest.approx([0.5, 0.5, 1 / 92, 1 / 92], abs=1e-4)
+def test_moves_narrow_on_the_way_to_three_digits():
+    steps = [0, 400, 600, 800, 999]
+    settings = make_curricula(**curriculum(FEW, 1000, search=False))
+    assert settings["max_move"].units(steps).tolist() == [WIDE_MOVE, WIDE_MOVE, 23, PUBLISHED_MOVE, PUBLISHED_MOVE]
+    assert settings["num_digits"].units(steps).tolist() == [FEW] * 5
+    others = {
+        "search": (curriculum(FEW, 100, search=True), WIDE_MOVE),
+        "five": (curriculum(MANY, 9, False), PUBLISHED_MOVE),
+    }
+    for settings, move in others.values():
+        assert make_curricula(**settings)["max_move"].units([0, 9]).tolist() == [move, move]
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -111,11 +117,11 @@ def test_command_line_makes_each_row(row, monkeypatch, tmp_path):
     monkeypatch.chdir(runs.REPOSITORY)
     monkeypatch.setattr("sys.argv", ["main.py"])
     run = replace(many_digits(row, 1e-3, seed=2), start=None)
-    arguments = [*fit_arguments(run, tmp_path), *runs.test_arguments("published moves", MANY)]
+    arguments = [*fit_arguments(run, tmp_path), *runs.test_arguments(MANY)]
     arguments += ["--run_dir", str(tmp_path), "--trainer.logger", "false", "--trainer.accelerator", "cpu"]
     made = RSTGCLI(args=[*arguments, "--data.root", str(tmp_path)], run=False)
     assert made.datamodule.hparams.train_videos == TRAIN_VIDEOS[MANY]
-    assert made.datamodule.eval_settings == {"num_digits": MANY, "max_move": WIDE_MOVE, "no_pair": 1 / 92}
+    assert made.datamodule.eval_settings == {"num_digits": MANY, "max_move": PUBLISHED_MOVE, "no_pair": 1 / 92}
     assert made.datamodule.test_paths is not None
     assert made.datamodule.seed == 0  # seeds have the same videos
     assert made.trainer.max_epochs * made.datamodule.epoch_items == TRAIN_VIDEOS[MANY]
@@ -127,11 +133,9 @@ def test_command_line_makes_each_row(row, monkeypatch, tmp_path):
     assert made.model.network(torch.zeros(1, 2, 1, 64, 64)).shape == (1, 46)
 
 
-def test_published_moves_of_three_digits_are_tested_on_videos_of_our_own(tmp_path):
-    arguments = fit_arguments(few_digits("all_temp", 1e-3), tmp_path)
-    assert arguments[arguments.index("--data.max_move") + 1] == str(WIDE_MOVE)
-    assert runs.test_arguments("published moves", FEW) == ["--data.eval_max_move", str(PUBLISHED_MOVE)]
-    assert [runs.test_arguments("wide moves", digits) for digits in (FEW, MANY)] == [[], []]
+def test_published_paths_are_tested_where_there_are_some():
+    assert runs.test_arguments(MANY) == ["--data.test_paths", "published"]
+    assert runs.test_arguments(FEW) == []  # there are none of three digits
 
 
 @pytest.fixture
@@ -150,10 +154,9 @@ def workshop(monkeypatch, tmp_path):
                 (folder / "checkpoints" / "last.ckpt").touch()
                 raise KeyboardInterrupt
             if arguments[0] == "test":
-                tested = Path(arguments[arguments.index("--run_dir") + 1], "test")
+                tested = folder / "test"
                 tested.mkdir(parents=True)
-                share = 0.25 if "--data.eval_max_move" in arguments else 0.75
-                (tested / "metrics.csv").write_text(f"step,test/acc\n0,{share}\n")
+                (tested / "metrics.csv").write_text("step,test/acc\n0,0.75\n")
 
         def _collect(self, run, test_accuracy, files):
             return replace(figures_of(run), test_accuracy=test_accuracy, files=files)
@@ -173,10 +176,10 @@ def test_stopped_run_is_gone_on_with_and_a_finished_one_left_alone(workshop):
         made.figures(run)
     assert calls[1][3:5] == ("--ckpt_path", "last")
     stop_in(None)
-    assert made.figures(run).test_accuracy == {"wide moves": 0.75, "published moves": 0.25}
-    assert [arguments[0] for arguments in calls] == ["fit", "fit", "test", "test", "test"]
+    assert made.figures(run).test_accuracy == 0.75
+    assert [arguments[0] for arguments in calls] == ["fit", "fit", "test", "test"]
     assert made.figures(run) == made.figures(run)
-    assert len(calls) == 5
+    assert len(calls) == 4
 
 
 @pytest.mark.parametrize("figures_kept", [False, True])
@@ -214,7 +217,7 @@ def test_weights_of_three_digits_are_made_once(workshop):
     made.figures(run)
     made.checkpoint(run).touch()
     made.figures(many_digits("all_temp", 1e-3))
-    assert [arguments[0] for arguments in calls] == ["fit", "test", "test"] * 2
+    assert [arguments[0] for arguments in calls] == ["fit", "test"] * 2
 
 
 @pytest.mark.parametrize("stopped", [False, True])
@@ -228,8 +231,8 @@ def test_figures_and_runs_of_another_protocol_are_refused(workshop, monkeypatch,
     else:
         made.figures(run)
     number = len(calls)
-    monkeypatch.setattr(runs, "WIDE_MOVE", 20)
-    with pytest.raises(ValueError, match=r"(?s)Expected .*max_move 20 .*got.*max_move 36 "):
+    monkeypatch.setattr(runs, "NUM_TEST_VIDEOS", 20)
+    with pytest.raises(ValueError, match=r"(?s)Expected .*test_videos 20 .*got.*test_videos 10000 "):
         made.figures(run)
     assert len(calls) == number
 
@@ -264,11 +267,11 @@ def test_training_shorter_than_a_figure_of_speed_has_none(monkeypatch, tmp_path)
     (tmp_path / run.name).mkdir()
     metrics = tmp_path / run.name / "metrics.csv"
     metrics.write_text("step,val/acc,val/loss\n10,0.5,1.5\n")
-    figures = made._collect(run, {}, "0123")
+    figures = made._collect(run, None, "0123")
     assert (figures.videos_per_s, figures.videos, figures.loss) == (None, [16 * 11], [1.5])
     assert shlex.split(figures.command) == ["python", "main.py", "fit", *fit_arguments(run, runs.RUNS)]
     metrics.write_text("step,val/acc,val/loss,train/videos_per_s\n5,,,20.0\n10,0.5,1.5,30.0\n")
-    assert made._collect(run, {}, "0123").videos_per_s == 25.0
+    assert made._collect(run, None, "0123").videos_per_s == 25.0
 
 
 def test_wilson_interval():
@@ -281,15 +284,14 @@ def test_table_is_filled_where_there_are_figures():
     rows = [figures_of(replace(run, seed=seed), test=test) for seed, test in enumerate((0.5, 0.6, 0.7))]
     rows += [figures_of(few_digits("i3d", 3e-3), test=0.8), figures_of(many_digits("i3d", 3e-3), test=0.5)]
     lines = {line.split(" | ")[0].removeprefix("| "): line.split(" | ") for line in table(rows).splitlines()}
-    seeds = ["60.0 ± 10.0 (3 seeds)", "30.0 ± 5.0 (3 seeds)"]
-    assert lines["RSTG all-temp"][1:7] == [*seeds, "98.9", "not run", "not run", "94.5"]
-    assert lines["I3D"][4:7] == ["50.0 (49.0 – 51.0)", "25.0 (24.2 – 25.9)", "90.6"]
-    assert lines["I3D"][9:] == ["90,000", "0.5 h", "50", "0.003 |"]
+    assert lines["RSTG all-temp"][1:5] == ["60.0 ± 10.0 (3 seeds)", "98.9", "not run", "94.5"]
+    assert lines["I3D"][1:5] == ["80.0 (79.2 – 80.8)", "–", "50.0 (49.0 – 51.0)", "90.6"]
+    assert lines["I3D"][7:] == ["200,000", "1.1 h", "50", "0.003 |"]
     slower = [replace(figures, seed=1, videos_per_s=5.0) for figures in rows if figures.row == "i3d"]
-    assert "| 90,000 | 0.5 h | 50 | 0.003 |" in table([*slower, *rows])
-    assert lines["RSTG space-only"][1:] == ["not run", "not run", "61.3", "not run", "not run", *["–"] * 6, "– |"]
+    assert "| 200,000 | 1.1 h | 50 | 0.003 |" in table([*slower, *rows])
+    assert lines["RSTG space-only"][1:] == ["not run", "61.3", "not run", *["–"] * 6, "– |"]
     untimed = figures_of(few_digits("i3d", 3e-3))
-    assert "| 60,000 | – | – |" in table([replace(untimed, videos_per_s=None)])
+    assert "| 120,000 | – | – |" in table([replace(untimed, videos_per_s=None)])
 
 
 def test_transfer_is_compared_at_ninety_percent_of_the_best():
@@ -299,7 +301,7 @@ def test_transfer_is_compared_at_ninety_percent_of_the_best():
     assert first_reaching(transfer, 0.72) == 2 * TRAIN_VIDEOS[MANY] // 3
     text = transfer_text(transfer, scratch)
     assert f"(80.0 %) after {2 * TRAIN_VIDEOS[MANY] // 3:,} videos" in text
-    assert "25 % of its own best (60.0 %)" in text
+    assert "15.0 %, and 60.0 % at best" in text
 
 
 def test_page_is_written_from_the_figures_alone(tmp_path):
@@ -310,7 +312,7 @@ def test_page_is_written_from_the_figures_alone(tmp_path):
     for title in ("## Protocol", "## Table", "## Learning curves", "## From three digits to five", "## Search"):
         assert title in page
     (row,) = [line for line in page.splitlines() if line.startswith("| RSTG all-temp |") and "98.9" in line]
-    assert row.count("45.0 (") == row.count("22.5 (") == 2  # not of the run from scratch
+    assert row.count("45.0 (") == 2  # not of the run from scratch
     for picture in ("curves.png", "transfer.png"):
         assert f"(results/{picture})" in page
         assert (tmp_path / "results" / picture).stat().st_size > 10_000
