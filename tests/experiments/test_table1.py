@@ -102,12 +102,9 @@ def test_moves_narrow_on_the_way_to_three_digits():
     settings = make_curricula(**curriculum(FEW, 1000, search=False))
     assert settings["max_move"].units(steps).tolist() == [WIDE_MOVE, WIDE_MOVE, 23, PUBLISHED_MOVE, PUBLISHED_MOVE]
     assert settings["num_digits"].units(steps).tolist() == [FEW] * 5
-    others = {
-        "search": (curriculum(FEW, 100, search=True), WIDE_MOVE),
-        "five": (curriculum(MANY, 9, False), PUBLISHED_MOVE),
-    }
-    for settings, move in others.values():
-        assert make_curricula(**settings)["max_move"].units([0, 9]).tolist() == [move, move]
+    for digits, search, move in ((FEW, True, WIDE_MOVE), (MANY, False, PUBLISHED_MOVE)):
+        constant = make_curricula(**curriculum(digits, 1000, search))
+        assert constant["max_move"].units([0, 999]).tolist() == [move, move]
 
 
 @pytest.mark.parametrize("row", ROWS)
