@@ -40,7 +40,7 @@ ROWS = {
     "space_only": Row("RSTG space-only", "space_only", {3: 61.3}),
     "time_only": Row("RSTG time-only", "time_only", {3: 89.7}),
     "homogeneous": Row("RSTG homogeneous", "homogeneous", {3: 95.7, 5: 58.3}),
-    "one_temp": Row("RSTG 1-temp", "one_temp", {3: 97.0, 5: 74.1}, num_seeds=3),
+    "one_temp": Row("RSTG 1-temp", "one_temp", {3: 97.0, 5: 74.1}),
     "all_temp": Row("RSTG all-temp", "all_temp", {3: 98.9, 5: 94.5}, num_seeds=3),
     "positional_all_temp": Row("RSTG positional all-temp", "positional_all_temp", {5: 97.2}, num_seeds=3),
     "paper_backbone": Row(
