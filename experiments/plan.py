@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from experiments.protocol import FEW, LEARNING_RATES, MANY, ROWS, SEARCH_VIDEOS, TRAIN_VIDEOS, TRANSFER_ROW
+from experiments.protocol import FEW, LEARNING_RATES, MANY, ROWS, SEARCH_VIDEOS, SLOWER, TRAIN_VIDEOS, TRANSFER_ROW
 from experiments.runs import Figures, Run
 
 
@@ -23,8 +23,8 @@ def few_digits(row: str, rate: float, seed: int = 0) -> Run:
 
 
 def many_digits(row: str, rate: float, seed: int = 0) -> Run:
-    """The run on five digits, which starts from the weights of the one on three."""
-    return Run(row, MANY, TRAIN_VIDEOS[MANY], rate, seed, start=few_digits(row, rate, seed))
+    """The run on five digits, which goes on more slowly from the weights of the one on three, of rate ``rate``."""
+    return Run(row, MANY, TRAIN_VIDEOS[MANY], rate / SLOWER, seed, start=few_digits(row, rate, seed))
 
 
 def further_seeds(row: str, rate: float) -> list[Run]:

@@ -7,6 +7,7 @@ TRAIN_VIDEOS = {FEW: 120_000, MANY: 80_000}  # those of five digits follow on th
 EPOCHS = 10  # each ends with a validation
 SEARCH_VIDEOS = TRAIN_VIDEOS[FEW] // 10  # for each learning rate
 LEARNING_RATES = (1e-3, 3e-3)
+SLOWER = 3  # what the rate is divided by on five digits, where all of it undoes what three have taught
 WIDE_MOVE, PUBLISHED_MOVE = 36, 10  # canvas pixels
 WIDE_UNTIL, PUBLISHED_FROM = 0.4, 0.8  # shares of the training on three digits; between them moves narrow
 NUM_TEST_VIDEOS = 10_000
