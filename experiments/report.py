@@ -103,7 +103,7 @@ The same for every row:
   (`configs/pretrain/residual_backbone.yaml`) and frozen; so is the last row's
   (`configs/pretrain/classifying_backbone.yaml`).
 - **Learning rate**: the better of {" and ".join(f"{rate:g}" for rate in LEARNING_RATES)} by validation loss after
-  {SEARCH_VIDEOS:,} videos of three digits at ±{WIDE_MOVE}; on five digits 1/{SLOWER} of it.
+  {SEARCH_VIDEOS:,} videos of three digits at ±{WIDE_MOVE}; on five digits after three 1/{SLOWER} of it.
 - **Choice**: validation on 2,000 videos of ±{PUBLISHED_MOVE} after every tenth of a training.
 - **Test**: the best is tested, once, on {NUM_TEST_VIDEOS:,} videos of test digits: five digits on the published paths,
   three on fixed ones of our own.
