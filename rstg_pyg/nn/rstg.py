@@ -37,7 +37,8 @@ class RSTG(nn.Module):
     The space stage is shared by frames and iterations. One recurrent cell serves iterations 0..K-1, each with a memory
     of its own, a second cell the last time stage. As space at (t, k) needs only time's output at (t, k), and time k
     only frame t-1 at the same k, the loop over k runs outside and every stage handles all frames at once; :meth:`step`
-    gives the same numbers frame by frame. ``homogeneous`` is sequential in time by nature.
+    gives the same numbers frame by frame. ``homogeneous`` makes pass k of frame t with pass k+1 of frame t-1, along the
+    diagonals: T + K calls of its space stage.
 
     Args:
         in_channels: Size C of the node features; -1 derives it from the first input.
@@ -280,26 +281,40 @@ class RSTG(nn.Module):
                 x.new_zeros(num_clips, self.num_memories, num_nodes, channels),
                 torch.zeros(num_clips, dtype=torch.bool, device=x.device),
             )
-        pasts, has_past = list(state[0].to(x.dtype).unbind(dim=1)), state[1]
-        out = torch.zeros_like(x)
+        pasts, has_past = state[0].to(x.dtype), state[1]
+        outs: list[Tensor] = []
         alpha = x.new_zeros(num_clips, num_frames, self.num_space_stages, spatial)
-        for t in range(num_frames):
-            clips = torch.arange(num_clips, device=x.device)
-            if valid is not None:
-                clips = clips[valid[:, t]]
-            mask = torch.ones(clips.size(0), spatial + num_nodes, dtype=torch.bool, device=x.device)
-            mask[:, spatial:] = has_past[clips, None]
-            frame = x[clips, t]
-            for k, past in enumerate(pasts):
-                senders = torch.cat([frame, past[clips].to(frame.dtype)], dim=-2)
-                frame, (_, alpha_k) = self.space(
-                    (senders, frame), edges, pos_maps, weights, group, mask, return_attention_weights=True
-                )
-                pasts[k] = past.index_copy(0, clips, frame.to(past.dtype))
-                alpha[clips, t, k] = alpha_k[:, :spatial].to(alpha.dtype)
-            has_past = has_past.index_fill(0, clips, True)
-            out[clips, t] = frame.to(out.dtype)
-        return out, (torch.stack(pasts, dim=1), has_past), alpha
+        for diagonal in range(num_frames + self.num_space_stages - 1):
+            # Pass k of frame t takes pass k-1 of frame t and pass k of frame t-1. Both are of the diagonal before, and
+            # in `pasts`: one call makes all passes of a diagonal.
+            here = passes_of_diagonal(diagonal, num_frames, self.num_space_stages)
+            passes = torch.arange(here.start, here.stop, device=x.device)
+            times = diagonal - passes
+            kept = None if valid is None else valid[:, times]
+            frames = torch.cat([x[:, min(diagonal, num_frames - 1), None], pasts[:, :-1]], dim=1)[:, here]
+            own = pasts[:, here]
+            mask = torch.ones(*frames.shape[:2], spatial + num_nodes, dtype=torch.bool, device=x.device)
+            mask[..., spatial:] = (has_past[:, None] | (times > 0))[..., None]
+            senders = torch.cat([frames, own], dim=-2)
+            after, (_, weight) = self.space(
+                (_pick(senders, kept), _pick(frames, kept)),
+                edges,
+                pos_maps,
+                weights,
+                group,
+                _pick(mask, kept),
+                return_attention_weights=True,
+            )
+            alpha[:, times, passes] = _put(weight[..., :spatial].to(alpha.dtype), alpha[:, times, passes], kept)
+            pasts = torch.cat([pasts[:, : here.start], _put(after, own, kept), pasts[:, here.stop :]], dim=1)
+            if here.stop == self.num_space_stages:
+                outs.append(pasts[:, -1])
+        out = torch.stack(outs, dim=1).to(x.dtype)
+        if valid is None:
+            has_past = torch.ones_like(has_past)
+        else:
+            out, has_past = out.masked_fill(~valid[..., None, None], 0), has_past | valid[:, 0]
+        return out, (pasts.to(x.dtype), has_past), alpha
 
     def _check_sequence(self, x: Tensor, state: State | None, lengths: OptTensor) -> None:
         if x.dim() != 4 or 0 in x.shape[:3]:
@@ -326,3 +341,16 @@ def _per_frame(function: Callable[[Tensor], tuple[Tensor, ...]], x: Tensor, vali
         return tuple(out.transpose(0, 1) for out in function(x.transpose(0, 1)))
     outs = function(x[valid])
     return tuple(out.new_zeros(*valid.shape, *out.shape[1:]).index_put((valid,), out) for out in outs)
+
+
+def passes_of_diagonal(diagonal: int, num_frames: int, num_passes: int) -> slice:
+    """Passes k of a homogeneous graph that are made at once, each of the frame t = ``diagonal`` - k."""
+    return slice(max(0, diagonal + 1 - num_frames), min(diagonal + 1, num_passes))
+
+
+def _pick(x: Tensor, kept: OptTensor) -> Tensor:
+    return x if kept is None else x[kept]
+
+
+def _put(values: Tensor, onto: Tensor, kept: OptTensor) -> Tensor:
+    return values if kept is None else onto.index_put((kept,), values.to(onto.dtype))

@@ -12,6 +12,7 @@ from torch_geometric.utils import is_sparse, to_edge_index
 from rstg_pyg.evaluation import evaluation_mode
 from rstg_pyg.models import VideoClassifier
 from rstg_pyg.nn import RSTG, RSTGToVec
+from rstg_pyg.nn.rstg import passes_of_diagonal
 from rstg_pyg.nn.time_stage import State, TimeStage
 from rstg_pyg.nn.volume_rstg import VolumeRSTG
 
@@ -173,22 +174,25 @@ class Recorder:
         """``[B, T, ...]`` of each space stage, from what its calls showed."""
         if self.rstg.schedule != "homogeneous":
             return [self._all_frames(call) for call in calls]
-        num_passes = self.rstg.num_space_stages  # called frame by frame, with the clips that are not over
-        return [self._join_frames(calls[k::num_passes]) for k in range(num_passes)]
+        passes: list[list[Tensor]] = [[] for _ in range(self.rstg.num_space_stages)]
+        for diagonal, call in enumerate(calls):
+            here = range(len(passes))[passes_of_diagonal(diagonal, self.num_frames, len(passes))]
+            if self.valid is not None:
+                call = _spread(call, self.valid[:, [diagonal - k for k in here]])
+            for k, frame in zip(here, call.unbind(dim=1), strict=True):
+                passes[k].append(frame)
+        return [torch.stack(frames, dim=1) for frames in passes]
 
     def _all_frames(self, x: Tensor) -> Tensor:
         """``[B, T, ...]`` of ``[T, B, ...]``, or of the valid frames alone."""
         if self.valid is None:
             return x.transpose(0, 1)
-        return x.new_zeros(*self.valid.shape, *x.shape[1:]).index_put((self.valid,), x)
+        return _spread(x, self.valid)
 
-    def _join_frames(self, frames: list[Tensor]) -> Tensor:
-        if self.valid is None:
-            return torch.stack(frames, dim=1)
-        out = frames[0].new_zeros(*self.valid.shape, *frames[0].shape[1:])
-        for t, frame in enumerate(frames):
-            out[self.valid[:, t], t] = frame
-        return out
+
+def _spread(x: Tensor, valid: Tensor) -> Tensor:
+    """``[B, T, ...]`` of the valid frames alone, with zeros elsewhere."""
+    return x.new_zeros(*valid.shape, *x.shape[1:]).index_put((valid,), x)
 
 
 def _mean_gates(cell: TimeStage, x: Tensor, out: Tensor, before: State | None) -> Tensor:
