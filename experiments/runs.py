@@ -185,7 +185,7 @@ class Workshop:
             parameters=cost.parameters,
             multiply_adds=cost.multiply_adds,
             test_accuracy=test_accuracy,
-            processor=f"{processor_name()}, {self.threads} threads",
+            processor=f"{processor_name()}, threads: {self.threads}",
             command=fit_command(run),
             files=files,
         )
