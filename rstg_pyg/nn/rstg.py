@@ -290,7 +290,7 @@ class RSTG(nn.Module):
             here = passes_of_diagonal(diagonal, num_frames, self.num_space_stages)
             passes = torch.arange(here.start, here.stop, device=x.device)
             times = diagonal - passes
-            kept = None if valid is None else valid[:, times]
+            kept = None if valid is None else valid[:, times].nonzero(as_tuple=True)
             frames = torch.cat([x[:, min(diagonal, num_frames - 1), None], pasts[:, :-1]], dim=1)[:, here]
             own = pasts[:, here]
             mask = torch.ones(*frames.shape[:2], spatial + num_nodes, dtype=torch.bool, device=x.device)
@@ -305,7 +305,8 @@ class RSTG(nn.Module):
                 _pick(mask, kept),
                 return_attention_weights=True,
             )
-            alpha[:, times, passes] = _put(weight[..., :spatial].to(alpha.dtype), alpha[:, times, passes], kept)
+            places = (slice(None), times, passes) if kept is None else (kept[0], times[kept[1]], passes[kept[1]])
+            alpha[places] = weight[..., :spatial].to(alpha.dtype)
             pasts = torch.cat([pasts[:, : here.start], _put(after, own, kept), pasts[:, here.stop :]], dim=1)
             if here.stop == self.num_space_stages:
                 outs.append(pasts[:, -1])
@@ -348,9 +349,9 @@ def passes_of_diagonal(diagonal: int, num_frames: int, num_passes: int) -> slice
     return slice(max(0, diagonal + 1 - num_frames), min(diagonal + 1, num_passes))
 
 
-def _pick(x: Tensor, kept: OptTensor) -> Tensor:
+def _pick(x: Tensor, kept: tuple[Tensor, ...] | None) -> Tensor:
     return x if kept is None else x[kept]
 
 
-def _put(values: Tensor, onto: Tensor, kept: OptTensor) -> Tensor:
-    return values if kept is None else onto.index_put((kept,), values.to(onto.dtype))
+def _put(values: Tensor, onto: Tensor, kept: tuple[Tensor, ...] | None) -> Tensor:
+    return values if kept is None else onto.index_put(kept, values.to(onto.dtype))
