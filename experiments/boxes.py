@@ -11,7 +11,7 @@ from pathlib import Path
 from experiments.resumable import REPOSITORY, fit, run_main
 
 BATCH = 16
-VIDEOS, EPOCHS = 20_000, 10  # each epoch ends with a validation
+VIDEOS, EPOCHS = 40_000, 10  # each epoch ends with a validation
 NUM_VAL_VIDEOS = 1_000
 
 
@@ -37,7 +37,7 @@ def fit_arguments(training: Training, mnist: str) -> list[str]:
     arguments = ["--config", f"{folder}/table1.yaml", "--config", f"{folder}/{training.config}.yaml"]
     arguments += ["--data.source", "mnist", "--data.root", mnist, "--data.val_videos", str(NUM_VAL_VIDEOS)]
     arguments += ["--data.epoch_videos", str(VIDEOS // EPOCHS), "--trainer.max_epochs", str(EPOCHS)]
-    return [*arguments, "--trainer.precision", "32-true", *training.arguments]
+    return [*arguments, "--model.optimizer.lr", "3e-3", *training.arguments]
 
 
 def make_curve(training: Training, mnist: str, folder: Path) -> dict[str, list[float]]:

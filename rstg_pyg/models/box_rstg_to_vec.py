@@ -17,7 +17,8 @@ from rstg_pyg.transforms.box_graph import BoxGraph
 class BoxRSTGToVec(nn.Module):
     """One vector per clip from a feature volume and tracked boxes: :class:`BoxGraph`, :class:`TrackRSTG`, read-out.
 
-    A node starts from the features in its box, the box and, if wanted, the box's motion.
+    A node starts from the features in its box, normalised so that their scale cannot drown the rest, the box and, if
+    wanted, the box's motion.
 
     Args:
         channels: Channels C of the volume.
@@ -53,6 +54,7 @@ class BoxRSTGToVec(nn.Module):
         self.motion = motion
         self.positional = positional
         self.box_graph = BoxGraph(min_iou, max_distance)
+        self.norm = nn.LayerNorm(channels)
         pos_channels = POS_MAP_SIZE**2 if positional else 0
         self.tracks = TrackRSTG(RSTG(channels + (8 if motion else 4), node_channels, pos_channels=pos_channels, **rstg))
         default: Readout = "mean" if self.tracks.rstg.schedule == "space_only" else "last"
@@ -87,8 +89,9 @@ class BoxRSTGToVec(nn.Module):
                 track=clip * num_tracks + place,
             )
         )
-        box = graph.box.to(volume.dtype)
-        x = torch.cat([graph.x, box, graph.motion] if self.motion else [graph.x, box], dim=1)
+        features = self.norm(graph.x)
+        box = graph.box.to(features.dtype)
+        x = torch.cat([features, box, graph.motion] if self.motion else [features, box], dim=1)
         nodes, _ = self.tracks(
             x, graph.edge_index, graph.frame, graph.track, pos_map=graph.pos_map if self.positional else None
         )

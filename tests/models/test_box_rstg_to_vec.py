@@ -53,6 +53,13 @@ def test_batch_without_boxes_gives_zeros_and_gradients_of_zeros(schedule, input_
     torch.testing.assert_close(dict(graph.named_buffers()), norms, rtol=0, atol=0)
 
 
+def test_scale_of_the_features_does_not_matter_and_that_of_the_boxes_does(graph):
+    volume, boxes = 10 * torch.rand(2, 3, 3, 5, 5).double(), make_boxes(2, 3, 4)
+    expected = graph(volume, boxes)
+    torch.testing.assert_close(graph(400 * volume + 7, boxes), expected, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(graph(volume, 0.5 * boxes), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_motion_and_position_are_seen_where_asked_for():
     volume, boxes = torch.ones(1, 2, 3, 5, 5).double(), make_boxes(1, 2, 2)
     for options in ({"motion": False}, {"positional": False}, {"readout": "mean"}, {"schedule": "space_only"}):
